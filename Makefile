@@ -1,0 +1,74 @@
+# `make help` lists what there is. PYTHON=python3.13 make ... chooses the interpreter; each has its own environments.
+
+PYTHON ?= python3
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+ENVS := .local/env/$(VERSION)
+RUN := $(ENVS)/project/bin/python
+SAM := $(ENVS)/sam/bin/sam
+export SAM_CLI_TELEMETRY := 0
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up down test check format lock build deploy clean python
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+demo: up  ## make variations of a picture on this machine: IMAGE=path N=4
+	@$(RUN) -m infra.local.demo $(if $(IMAGE),--image "$(IMAGE)") $(if $(N),--n $(N))
+
+up: $(ENVS)/project/.local $(ENVS)/emulator/.installed  ## start the whole stack on this machine
+	@$(RUN) -m infra.local.stack up
+
+down:  ## stop it and remove what it left
+	@if [ -x $(RUN) ]; then $(RUN) -m infra.local.stack down; else echo "The local stack was never up."; fi
+
+test: check  ## check, then run every test: unit, contract, integration, end to end
+	$(RUN) -m pytest
+
+check: $(ENVS)/project/.dev $(ENVS)/emulator/.installed $(ENVS)/sam/.installed  ## lint, types, template
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy functions infra/local
+	$(ENVS)/sam/bin/cfn-lint --template template.yaml --append-rules cfn_lint_serverless.rules
+	$(SAM) validate --lint
+
+format: $(ENVS)/project/.dev  ## bring the code into its form
+	$(RUN) -m ruff format .
+	$(RUN) -m ruff check --fix .
+
+build: $(ENVS)/sam/.installed  ## build what is deployed
+	$(SAM) build
+
+deploy: build  ## deploy to your AWS account
+	$(SAM) deploy --guided
+
+lock: $(ENVS)/project/.dev  ## write the hashed requirements files from pyproject.toml
+	$(RUN) -m infra.lock
+
+clean: down  ## stop the stack and remove everything that was installed or built
+	rm -rf .local .aws-sam
+
+python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	    echo "$(PYTHON) is missing or older than 3.11. Install Python 3.11 to 3.14, or say PYTHON=python3.13 make ..."; \
+	    exit 1; }
+
+# Each environment is complete when its mark is younger than its requirements.
+PIP_INSTALL = install -qq --disable-pip-version-check --no-deps --require-hashes --requirement
+
+$(ENVS)/project/.local: requirements/local.txt | python
+	@echo "Installing the local stack (once, about a minute) ..."
+	@test -x $(RUN) || $(PYTHON) -m venv $(ENVS)/project
+	@$(RUN) -m pip $(PIP_INSTALL) $<
+	@touch $@
+
+$(ENVS)/project/.dev: requirements/dev.txt $(ENVS)/project/.local
+	@echo "Installing the test tools ..."
+	@$(RUN) -m pip $(PIP_INSTALL) $<
+	@touch $@
+
+$(ENVS)/%/.installed: requirements/%.txt | python
+	@echo "Installing $* ..."
+	@test -x $(ENVS)/$*/bin/python || $(PYTHON) -m venv $(ENVS)/$*
+	@$(ENVS)/$*/bin/python -m pip $(PIP_INSTALL) $<
+	@touch $@

@@ -1,0 +1,46 @@
+"""Let those into the API who show a client key: `Authorization: Bearer <key>`."""
+
+import hmac
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from variations import wiring
+from variations.errors import Unauthorized
+
+logger = Logger()
+
+
+def find_caller(authorization: str, keys: dict[str, str]) -> str:
+    """Return the name of the caller whose key was shown; every key is compared, each in constant time.
+
+    Raises:
+        Unauthorized: it is nobody's key.
+    """
+    scheme, _, shown = authorization.strip().partition(" ")
+    callers = [name for name, key in keys.items() if hmac.compare_digest(key.encode(), shown.strip().encode())]
+    if scheme.lower() != "bearer" or not callers:
+        raise Unauthorized("Send `Authorization: Bearer <key>` with a key from the client keys secret.")
+    return callers[0]
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], _: LambdaContext) -> dict[str, Any]:
+    """Answer API Gateway's question with a policy for the whole stage, as the answer is cached for all routes.
+
+    Raises:
+        Exception: with the one text that API Gateway turns into 401 (API Gateway guide, "Lambda authorizer output",
+            read 2026-11-22).
+    """
+    try:
+        caller = find_caller(event["authorizationToken"], wiring.client_keys().by_caller())
+    except Unauthorized:
+        logger.info("a request without a valid client key")
+        raise Exception("Unauthorized") from None  # noqa: TRY002
+    api, stage, *_ = event["methodArn"].split("/")
+    statement = {"Action": "execute-api:Invoke", "Effect": "Allow", "Resource": f"{api}/{stage}/*"}
+    return {
+        "principalId": caller,
+        "policyDocument": {"Version": "2012-10-17", "Statement": [statement]},
+        "context": {"caller": caller},
+    }

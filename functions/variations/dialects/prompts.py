@@ -1,0 +1,31 @@
+"""Say in words what may change and what must stay, for models that take a prompt."""
+
+from ..model import VariationRequest
+
+# GPT Image models keep their input at high fidelity, so "preserve the composition" yields near copies: a
+# variation prompt must say what may change (OpenAI image prompting guide, read 2026-11-22).
+BUILT_IN = {
+    "subtle": (
+        "Create a variation of this image that is close to it. Keep the subject, the composition and the style; "
+        "change only small details, the lighting and the texture."
+    ),
+    "balanced": (
+        "Create a new variation of this image. Keep the main subject, the overall style and the colour palette, "
+        "but change the composition, pose, viewpoint and secondary details, so that it is clearly another image."
+    ),
+    "strong": (
+        "Create a free variation of this image. Keep only its main idea and its mood; reinterpret composition, "
+        "colours and style as you like."
+    ),
+}
+NO_ADDITIONS = "Do not add text, borders or watermarks that are not in the original."
+STYLES = {  # what `style` meant for dall-e-3, as no model of today has that parameter
+    "vivid": "Use a vivid, hyper-real and dramatic look.",
+    "natural": "Use a natural, realistic and understated look.",
+}
+
+
+def write_prompt(request: VariationRequest) -> str:
+    """Return the user's own prompt, or the built-in one for the asked strength, with the style in words."""
+    opening = request.prompt or f"{BUILT_IN[request.strength]} {NO_ADDITIONS}"
+    return f"{opening} {STYLES[request.style]}" if request.style else opening

@@ -1,0 +1,160 @@
+"""Name every way in which making variations can fail, and who can do something about it.
+
+    VariationError
+    ├── InvalidRequest            what was asked makes no sense; `param` names the field
+    ├── Unauthorized              no client key, or one that is not ours
+    ├── NotFound
+    │   ├── ModelNotFound         the provider has no such image model
+    │   └── SourceNotFound        the picture is gone, or was replaced
+    ├── SourceTooLarge            more bytes or pixels than this stack allows
+    ├── UnsupportedImage          not a picture, cut off, or a decompression bomb
+    ├── JobRunning                somebody else is working on this job right now
+    ├── ProviderError
+    │   ├── ProviderRefused       the provider looked at the request and said no
+    │   ├── ProviderDenied        our key, account or quota there is no good
+    │   ├── ProviderBusy          the provider asks us to come back later
+    │   ├── ProviderFailed        5xx, or an answer nobody can read
+    │   ├── ProviderUnreachable   no connection: nothing was sent, nothing was billed
+    │   └── ProviderTimeout       sent, but no answer in time: may have been billed
+    ├── StorageFailed             S3, DynamoDB or the event bus did not do its part
+    └── ConfigurationError        a template parameter or a permission is wrong
+
+The tree knows nothing of HTTP or SQS: `http_api` maps it to status codes, `process_jobs` to redeliveries.
+"""
+
+from typing import ClassVar
+
+
+class VariationError(Exception):
+    """Say what went wrong in one sentence that tells the user what to do.
+
+    Args:
+        message: safe to show to anybody: no key, no stack trace, no image bytes.
+        param: the request field at fault, as the user wrote it.
+        retry_after_seconds: how long to wait, where somebody told us.
+        retryable: overrides the class for one case (a 503 may be asked again, a 502 may not).
+    """
+
+    code: ClassVar[str] = "internal_error"
+    retryable: bool = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        retry_after_seconds: float | None = None,
+        retryable: bool | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after_seconds = retry_after_seconds
+        if retryable is not None:
+            self.retryable = retryable
+
+
+class InvalidRequest(VariationError):
+    """A field of the request is missing, malformed or out of range; `param` names it."""
+
+    code = "invalid_request"
+
+
+class Unauthorized(VariationError):
+    """The caller showed no client key, or an unknown one."""
+
+    code = "unauthorized"
+
+
+class NotFound(VariationError):
+    """What the request points to does not exist."""
+
+    code = "not_found"
+
+
+class ModelNotFound(NotFound):
+    """The provider does not offer this model, or not for images."""
+
+    code = "model_not_found"
+
+
+class SourceNotFound(NotFound):
+    """The source image is not in the bucket any more, or not the one that started the job."""
+
+    code = "source_not_found"
+
+
+class SourceTooLarge(VariationError):
+    """The source image has more bytes or pixels than MaxSourceBytes or MaxSourceMegapixels allow."""
+
+    code = "source_too_large"
+
+
+class UnsupportedImage(VariationError):
+    """The source is not an image we read, is cut off, or would explode in memory."""
+
+    code = "unsupported_image"
+
+
+class JobRunning(VariationError):
+    """Another worker holds the job; its lease ends after `retry_after_seconds`."""
+
+    code = "job_running"
+    retryable = True
+
+
+class ProviderError(VariationError):
+    """The image provider did not give us what we asked for."""
+
+    code = "provider_error"
+
+
+class ProviderRefused(ProviderError):
+    """The provider refuses this very request: moderation, or a value it does not take."""
+
+    code = "provider_refused"
+
+
+class ProviderDenied(ProviderError):
+    """The provider does not let us in: wrong key, unverified organisation, no quota. The operator's task."""
+
+    code = "provider_denied"
+
+
+class ProviderBusy(ProviderError):
+    """The provider is rate limiting; nothing was billed and the same request may be sent later."""
+
+    code = "provider_busy"
+    retryable = True
+
+
+class ProviderFailed(ProviderError):
+    """The provider broke down or answered garbage; whether it billed is unknown."""
+
+    code = "provider_failed"
+
+
+class ProviderUnreachable(ProviderError):
+    """No connection could be made, so the request was never sent: safe to try again."""
+
+    code = "provider_unreachable"
+    retryable = True
+
+
+class ProviderTimeout(ProviderError):
+    """The request was sent and its answer never came: it may have been billed, so it is not repeated."""
+
+    code = "provider_timeout"
+
+
+class StorageFailed(VariationError):
+    """An AWS service we keep our state in failed for a moment."""
+
+    code = "storage_failed"
+    retryable = True
+
+
+class ConfigurationError(VariationError):
+    """A template parameter, a secret or a permission of this stack is wrong; the message names it."""
+
+    code = "configuration_error"

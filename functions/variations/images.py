@@ -1,0 +1,174 @@
+"""Check pictures, put them upright, and bring them to the asked size and format.
+
+Type and dimensions come from the header, and the pixel limits are applied before anything is decoded. Only the
+worker imports this module, so that no other function pays for Pillow.
+"""
+
+import functools
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from .errors import SourceTooLarge, UnsupportedImage
+from .model import Picture
+
+Image.MAX_IMAGE_PIXELS = None  # `_check_pixels` is stricter, adjustable, and raises our own errors
+
+# Pillow's name of a format -> media type. Its other forty decoders (EPS, PSD, WMF ...) stay shut.
+TYPES = {
+    "PNG": "image/png",
+    "JPEG": "image/jpeg",
+    "MPO": "image/jpeg",  # a JPEG with a second picture behind it, as many phones make
+    "WEBP": "image/webp",
+    "GIF": "image/gif",
+    "AVIF": "image/avif",
+    "HEIF": "image/heic",
+}
+EVERY_PROVIDER_READS = {"image/png", "image/jpeg", "image/webp"}  # OpenAI image guide, read 2026-11-22
+BOMB_PIXELS = 178_956_970  # where Pillow itself calls a picture a decompression bomb (Pillow 13, Image.py)
+MAX_SQUARE_PNG_BYTES = 4 * 1024**2 - 1  # "less than 4MB": openai-python 3.54.0 image_create_variation_params.py
+ORIENTATION = 0x0112  # EXIF 2.32, tag Orientation; 1 is upright
+JPEG_QUALITY = 95  # for sources that must be encoded again: no visible loss
+
+
+def inspect(content: bytes, *, max_megapixels: float) -> Picture:
+    """Tell what a source picture is, and refuse what no provider should get.
+
+    Args:
+        content: the bytes of a PNG, JPEG, WebP, GIF, AVIF or HEIC file; its name and claims do not matter.
+        max_megapixels: millions of pixels above which it is too large.
+
+    Returns:
+        The picture with its true type, and its size as a viewer sees it (EXIF rotation applied).
+
+    Raises:
+        UnsupportedImage: not one of these formats, damaged, cut off, or a decompression bomb.
+        SourceTooLarge: more pixels than `max_megapixels`.
+    """
+    if not content:
+        raise UnsupportedImage("The source is empty: 0 bytes. Upload the picture again.")
+    with _readable("The source"), _open(content) as image:
+        width, height = image.size
+        _check_pixels(width * height, max_megapixels)
+        content_type = TYPES[str(image.format)]
+        turned = image.getexif().get(ORIENTATION, 1) in {5, 6, 7, 8}
+        _check_whole(image)
+    return Picture(content, content_type, *((height, width) if turned else (width, height)))
+
+
+def upright(picture: Picture) -> Picture:
+    """Return a picture that every provider reads the right way up, untouched where it is so already."""
+    with _readable("The source"), _open(picture.content) as image:
+        if picture.content_type in EVERY_PROVIDER_READS and image.getexif().get(ORIENTATION, 1) == 1:
+            return picture
+        turned = ImageOps.exif_transpose(image)
+        keep_jpeg = picture.content_type != "image/gif" and not turned.has_transparency_data
+        return _encode(turned, "jpeg" if keep_jpeg else "png", quality=JPEG_QUALITY)
+
+
+def square_png(picture: Picture, edge: int) -> Picture:
+    """Crop a picture to a square PNG below 4 MB, as strict /images/variations servers want it.
+
+    Args:
+        picture: any picture `inspect` let through; the middle of it is kept, a little above the centre.
+        edge: pixels of a side; halved by quarters until the file is small enough.
+    """
+    with _readable("The source"), _open(picture.content) as image:
+        image.draft("RGB", (edge, edge))  # a JPEG decodes at a fraction of its size: 24 MP in a third of the memory
+        square = fit(ImageOps.exif_transpose(image), edge, edge)
+    while (png := _encode(square, "png")) and len(png.content) > MAX_SQUARE_PNG_BYTES:
+        edge = edge * 3 // 4
+        square = fit(square, edge, edge)
+    return png
+
+
+def finish(content: bytes, dimensions: tuple[int, int] | None, output_format: str) -> Picture:
+    """Bring an answer's image to exactly the asked size and format; return it as it is where it fits already.
+
+    Args:
+        content: the encoded image a provider sent.
+        dimensions: (width, height) in pixels, or None to keep what the provider chose.
+        output_format: png, jpeg or webp.
+
+    Raises:
+        UnsupportedImage: the provider sent something that is not a whole image.
+    """
+    with _readable("The answer"), _open(content) as image:
+        wanted = dimensions or image.size
+        if image.size == wanted and TYPES[str(image.format)] == f"image/{output_format}":
+            _check_whole(image)
+            return Picture(content, f"image/{output_format}", *wanted)
+        return _encode(fit(image, *wanted), output_format)
+
+
+def fit(image: Image.Image, width: int, height: int) -> Image.Image:
+    """Scale and crop an image to exactly width x height pixels, keeping its upper middle (heads are there)."""
+    if image.size == (width, height):
+        return image
+    alpha = image.has_transparency_data
+    plain = image.convert("RGBA" if alpha else "RGB")
+    return ImageOps.fit(plain, (width, height), Image.Resampling.LANCZOS, centering=(0.5, 0.4))
+
+
+def _encode(image: Image.Image, output_format: str, *, quality: int = 90) -> Picture:
+    if output_format == "jpeg" and image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    if output_format == "jpeg" or image.mode not in {"L", "LA", "RGB", "RGBA"}:
+        alpha = image.has_transparency_data and output_format != "jpeg"
+        image = image.convert("RGBA" if alpha else "RGB")
+    buffer = io.BytesIO()
+    profile = image.info.get("icc_profile")  # without it a wide-gamut photograph changes its colours
+    image.save(buffer, output_format, quality=quality, icc_profile=profile)
+    return Picture(buffer.getvalue(), f"image/{output_format}", *image.size)
+
+
+def _check_pixels(pixels: int, max_megapixels: float) -> None:
+    if pixels > BOMB_PIXELS:
+        raise UnsupportedImage(
+            f"The source declares {pixels / 1e6:.0f} megapixels, which looks like a decompression bomb. "
+            "Upload a picture of a usual size."
+        )
+    if pixels > max_megapixels * 1e6:
+        raise SourceTooLarge(
+            f"The source has {pixels / 1e6:.1f} megapixels; this stack takes up to {max_megapixels:g} "
+            "(MaxSourceMegapixels). Scale it down and upload it again."
+        )
+
+
+def _check_whole(image: Image.Image) -> None:
+    """Decode as little as shows that the file is not cut off: a JPEG at an eighth of its size."""
+    if image.format == "JPEG":
+        image.draft(image.mode, (max(1, image.width // 8), max(1, image.height // 8)))
+    image.load()
+
+
+def _open(content: bytes) -> Image.Image:
+    if content[4:8] == b"ftyp":  # the ISO container of HEIC and AVIF (ISO/IEC 14496-12, 4.3)
+        _register_heic()
+        return Image.open(io.BytesIO(content), formats=("HEIF", "AVIF"))
+    return Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "WEBP", "GIF"))
+
+
+@contextmanager
+def _readable(what: str) -> Iterator[None]:
+    """Turn everything a decoder may raise on hostile bytes into UnsupportedImage."""
+    try:
+        yield
+    except UnidentifiedImageError as error:
+        raise UnsupportedImage(
+            f"{what} is not a PNG, JPEG, WebP, GIF, AVIF or HEIC image. Check that it opens in a viewer."
+        ) from error
+    except (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, MemoryError) as error:
+        raise UnsupportedImage(
+            f"{what} is damaged or cut off. Check that it opens in a viewer, and send it again."
+        ) from error
+
+
+@functools.cache
+def _register_heic() -> None:
+    import pi_heif  # noqa: PLC0415 - loads libheif, which few pictures need
+
+    pi_heif.register_heif_opener()

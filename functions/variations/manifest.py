@@ -1,0 +1,90 @@
+"""Write the manifest: the JSON that tells users what became of a job."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from .errors import VariationError
+from .model import Adjustment, Job, Picture, SourceObject, Variation, VariationRequest
+
+SURELY_NOT_BILLED = {"provider_busy", "provider_unreachable"}
+
+
+@dataclass
+class Work:
+    """What is known of a job while it is worked on; a failure leaves the later fields empty."""
+
+    job: Job
+    source: SourceObject | None = None
+    picture: Picture | None = None
+    request: VariationRequest | None = None
+    dialect: str | None = None
+    adjustments: tuple[Adjustment, ...] = ()
+    warnings: list[str] = field(default_factory=list)
+    results: dict[int, Variation] = field(default_factory=dict)
+    usage: Mapping[str, Any] | None = None
+    provider_seconds: float = 0.0
+
+    @property
+    def missing(self) -> list[int]:
+        """Return the numbers, from 1, of the variations that were asked for and are not stored."""
+        asked = self.request.n if self.request else 0
+        return [number for number in range(1, asked + 1) if number not in self.results]
+
+    @property
+    def billable_attempts(self) -> int:
+        """Count the calls that may have been billed, answered or not."""
+        return sum(attempt.outcome not in SURELY_NOT_BILLED for attempt in self.job.attempts)
+
+    @property
+    def state(self) -> str:
+        """Return how the job ends if it ends now."""
+        if not self.results:
+            return "failed"
+        return "partial" if self.missing else "succeeded"
+
+
+def write_manifest(work: Work, error: VariationError | None, finished_at: float) -> dict[str, Any]:
+    """Describe a finished job, with every field present whatever became of it.
+
+    Args:
+        work: all that was learnt.
+        error: why it did not succeed, or why it is only partial.
+        finished_at: seconds since the epoch.
+    """
+    order, request = work.job.order, work.request
+    return {
+        "job_id": order.job_id,
+        "state": work.state,
+        "caller": order.caller,
+        "request": asdict(request) if request else None,
+        "source": {
+            "bucket": order.source.bucket,
+            "key": order.source.key,
+            "version_id": order.source.version_id,
+            "etag": work.source.etag if work.source else order.source.etag,
+            "content_type": work.picture.content_type if work.picture else None,
+            "bytes": len(work.source.content) if work.source else None,
+            "width": work.picture.width if work.picture else None,
+            "height": work.picture.height if work.picture else None,
+        },
+        "model": request.model if request else None,
+        "dialect": work.dialect,
+        "provider_request_ids": [attempt.request_id for attempt in work.job.attempts if attempt.request_id],
+        "adjustments": [asdict(adjustment) for adjustment in work.adjustments],
+        "warnings": work.warnings,
+        "results": [asdict(work.results[number]) for number in sorted(work.results)],
+        "usage": work.usage,
+        "attempts": [asdict(attempt) for attempt in work.job.attempts],
+        "timings": {
+            "created_at": _iso(work.job.created_at),
+            "finished_at": _iso(finished_at),
+            "provider_seconds": round(work.provider_seconds, 3),
+        },
+        "error": {"code": error.code, "message": error.message, "param": error.param} if error else None,
+    }
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,146 @@
+"""Keep pictures and manifests in S3: fetch a source, store each result once, list what is stored already."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from .errors import ConfigurationError, SourceNotFound, SourceTooLarge, StorageFailed
+from .model import Picture, SourceLocation, SourceObject, Variation
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+
+@dataclass(frozen=True)
+class Storage:
+    """The results bucket, and whichever bucket a source lies in."""
+
+    client: "S3Client"
+    results_bucket: str
+
+    def fetch_source(self, location: SourceLocation, *, max_bytes: int) -> SourceObject:
+        """Read a source image and its user metadata.
+
+        Args:
+            location: with `etag` set, only that very upload will do; with `version_id`, that version is read.
+            max_bytes: larger objects are refused before a byte of them is read.
+
+        Raises:
+            SourceNotFound: no such object, or it was replaced since.
+            SourceTooLarge: more than `max_bytes`.
+            StorageFailed: S3 failed. ConfigurationError: we may not read there.
+        """
+        version = {"VersionId": location.version_id} if location.version_id else {}
+        with _translated(f"s3://{location.bucket}/{location.key}"):
+            found = self.client.get_object(Bucket=location.bucket, Key=location.key, **version)  # type: ignore[arg-type]
+            with found["Body"] as body:
+                etag = found["ETag"].strip('"')
+                if location.etag and etag != location.etag:
+                    raise SourceNotFound("The source was replaced by a newer upload, which is a job of its own.")
+                if found["ContentLength"] > max_bytes:
+                    raise SourceTooLarge(
+                        f"The source has {found['ContentLength']} bytes; this stack takes up to {max_bytes} "
+                        "(MaxSourceBytes)."
+                    )
+                return SourceObject(location, body.read(), etag, found["Metadata"])
+
+    def store_result(self, prefix: str, number: int, picture: Picture, metadata: Mapping[str, str]) -> Variation:
+        """Write one variation, unless it was written before.
+
+        Args:
+            prefix: where the job's results go, without a slash at the end.
+            number: 1 to 10, the place of the variation in the job.
+            picture: png, jpeg or webp.
+            metadata: ASCII texts, kept on the object beside its size in pixels and its SHA-256.
+
+        Raises:
+            StorageFailed: S3 failed. ConfigurationError: we may not write there.
+        """
+        variation = Variation(
+            key=f"{prefix}/variation-{number:02}.{picture.content_type.removeprefix('image/')}",
+            content_type=picture.content_type,
+            bytes=len(picture.content),
+            width=picture.width,
+            height=picture.height,
+            sha256=hashlib.sha256(picture.content).hexdigest(),
+        )
+        marks = {"width": str(picture.width), "height": str(picture.height), "sha256": variation.sha256}
+        with _translated(f"s3://{self.results_bucket}"):
+            try:
+                self.client.put_object(
+                    Bucket=self.results_bucket,
+                    Key=variation.key,
+                    Body=picture.content,
+                    ContentType=picture.content_type,
+                    Metadata={**metadata, **marks},
+                    IfNoneMatch="*",
+                )
+            except ClientError as error:
+                if _code(error) != "PreconditionFailed":
+                    raise
+                return self._read_result(variation.key)  # a crashed attempt stored it: that one counts
+        return variation
+
+    def list_results(self, prefix: str) -> dict[int, Variation]:
+        """Return the variations a job has stored already, by their number."""
+        with _translated(f"s3://{self.results_bucket}"):
+            listed = self.client.list_objects_v2(Bucket=self.results_bucket, Prefix=f"{prefix}/variation-")
+            keys = [entry["Key"] for entry in listed.get("Contents", [])]
+            return {int(key.rpartition("-")[2].partition(".")[0]): self._read_result(key) for key in keys}
+
+    def store_manifest(self, prefix: str, manifest: Mapping[str, Any]) -> None:
+        """Write manifest.json, the last object of a finished job."""
+        with _translated(f"s3://{self.results_bucket}"):
+            self.client.put_object(
+                Bucket=self.results_bucket,
+                Key=f"{prefix}/manifest.json",
+                Body=json.dumps(manifest, indent=2, ensure_ascii=False).encode(),
+                ContentType="application/json",
+            )
+
+    def read_manifest(self, prefix: str) -> dict[str, Any]:
+        """Read the manifest of a finished job."""
+        with _translated(f"s3://{self.results_bucket}/{prefix}"):
+            found = self.client.get_object(Bucket=self.results_bucket, Key=f"{prefix}/manifest.json")
+            with found["Body"] as body:
+                manifest: dict[str, Any] = json.loads(body.read())
+                return manifest
+
+    def _read_result(self, key: str) -> Variation:
+        head = self.client.head_object(Bucket=self.results_bucket, Key=key)
+        marks = head["Metadata"]
+        return Variation(
+            key=key,
+            content_type=head["ContentType"],
+            bytes=head["ContentLength"],
+            width=int(marks["width"]),
+            height=int(marks["height"]),
+            sha256=marks["sha256"],
+        )
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+@contextmanager
+def _translated(place: str) -> Iterator[None]:
+    """Turn botocore's exceptions into the error tree."""
+    try:
+        yield
+    except ClientError as error:
+        code = _code(error)
+        if code in {"NoSuchKey", "NoSuchVersion", "404"}:
+            raise SourceNotFound(f"There is no object {place} any more.") from error
+        if code == "InvalidObjectState":
+            raise SourceNotFound(f"{place} is archived (Glacier). Restore it, then upload it again.") from error
+        if code in {"AccessDenied", "403", "NoSuchBucket", "KMS.DisabledException"}:
+            raise ConfigurationError(f"S3 refuses {place}: {code}. Check the function's permissions.") from error
+        raise StorageFailed(f"S3 failed on {place}: {code}.") from error
+    except BotoCoreError as error:
+        raise StorageFailed(f"S3 failed on {place}: {type(error).__name__}.") from error

@@ -1,0 +1,100 @@
+"""Put the parts together, once per container: the only module that knows all of them.
+
+Everything is made on first use, and imported where it is made, so that a function pays for nothing it does not
+use: the API loads no Pillow, and nothing reads the environment at import.
+"""
+
+import functools
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from .errors import StorageFailed
+from .keys import ClientKeys, ProviderKey, Secret
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from .provider import Provider
+    from .service import Service
+
+# One retry mode for all: three tries with jitter; the default "legacy" mode would hammer a throttled table.
+CLIENT_CONFIG = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 3})
+
+
+@functools.cache
+def settings() -> Settings:
+    """Return the stack's settings.
+
+    Raises:
+        ConfigurationError: a parameter is missing or malformed.
+    """
+    return Settings.from_env(os.environ)
+
+
+@functools.cache
+def _session() -> boto3.Session:
+    return boto3.Session()
+
+
+@functools.cache
+def client(name: str) -> Any:
+    """Return the one client of an AWS service, e.g. `s3`; all share one session."""
+    return _session().client(name, config=CLIENT_CONFIG)  # type: ignore[call-overload]
+
+
+@functools.cache
+def client_keys() -> ClientKeys:
+    """Return the keys of those who may call the API."""
+    return ClientKeys(Secret(client("secretsmanager"), settings().client_keys_secret))
+
+
+@functools.cache
+def provider() -> "Provider":
+    """Return the image provider of this stack."""
+    from .provider import Provider  # noqa: PLC0415
+
+    return Provider(
+        settings().provider_base_url,
+        ProviderKey(Secret(client("secretsmanager"), settings().provider_secret)),
+    )
+
+
+@functools.cache
+def service() -> "Service":
+    """Return the use cases, over AWS and the provider."""
+    from .jobs import Jobs  # noqa: PLC0415
+    from .service import Service  # noqa: PLC0415
+    from .storage import Storage  # noqa: PLC0415
+
+    chosen = settings()
+    return Service(
+        provider=provider(),
+        storage=Storage(client("s3"), chosen.results_bucket),
+        jobs=Jobs(client("dynamodb"), chosen.jobs_table, chosen.result_expiration_days, time.time),
+        publish=publish,
+        settings=chosen,
+    )
+
+
+def publish(event: dict[str, Any]) -> None:
+    """Put one event on the stack's bus.
+
+    Raises:
+        StorageFailed: the bus did not take it.
+    """
+    try:
+        answer = client("events").put_events(Entries=[{**event, "EventBusName": settings().event_bus}])
+    except (ClientError, BotoCoreError) as error:
+        raise StorageFailed(f"The event bus failed: {type(error).__name__}.") from error
+    if answer["FailedEntryCount"]:
+        raise StorageFailed(f"The event bus refused an event: {answer['Entries'][0].get('ErrorCode')}.")
+
+
+def forget() -> None:
+    """Drop everything that is cached, as a new container would."""
+    for made in (settings, _session, client, client_keys, provider, service):
+        made.cache_clear()

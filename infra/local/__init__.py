@@ -1,0 +1,1 @@
+"""The local stack: emulator, image server and demo. Nothing here is ever deployed."""

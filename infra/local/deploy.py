@@ -1,0 +1,108 @@
+"""Deploy template.yaml itself to the emulator, and read back where everything is."""
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from infra.local.build import ROOT, build_code
+from infra.local.processes import StackError
+from infra.local.template import packaged, read_template
+
+STACK_NAME = "image-variations"
+REGION = "us-east-1"
+CODE_BUCKET = "deployment-packages"
+DEPLOY_SECONDS = 120.0
+
+
+def session() -> boto3.Session:
+    """Return a session with the emulator's credentials, whatever the environment or ~/.aws holds."""
+    return boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)  # noqa: S106
+
+
+def deploy(endpoint: str, build_folder: Path, parameters: Mapping[str, str]) -> dict[str, Any]:
+    """Build the code, create or update the stack, and wait until it stands.
+
+    Args:
+        endpoint: base URL of the emulator.
+        build_folder: where build results are kept for the next time.
+        parameters: template parameter -> value.
+
+    Returns:
+        What stack.json says of the deployed part.
+
+    Raises:
+        StackError: a build step or a resource failed.
+    """
+    code = build_code(build_folder)
+    aws = session()
+    code_uri = _upload(aws.client("s3", endpoint_url=endpoint), code)
+    template = packaged(read_template(ROOT / "template.yaml"), code_uri, parameters)
+    cloudformation = aws.client("cloudformation", endpoint_url=endpoint)
+    _create_or_update(cloudformation, template, parameters)
+    outputs = _wait(cloudformation)
+    resources = _resources(cloudformation)
+    secrets = aws.client("secretsmanager", endpoint_url=endpoint)
+    keys = json.loads(secrets.get_secret_value(SecretId=outputs["ClientKeysSecret"])["SecretString"])
+    return {
+        "aws_endpoint": endpoint,
+        "region": REGION,
+        "api_url": f"{endpoint}/_aws/execute-api/{resources['Api']}/v1",
+        "api_key": keys["default"],
+        "uploads_bucket": outputs["UploadsBucket"],
+        "upload_prefix": outputs["UploadPrefix"],
+        "results_bucket": outputs["ResultsBucket"],
+        "jobs_queue_url": outputs["JobsQueueUrl"],
+        "jobs_table": outputs["JobsTable"],
+        "dead_letter_queue_url": outputs["DeadLetterQueueUrl"],
+        "event_bus": outputs["EventBus"],
+        "functions": {name: resources[name] for name in sorted(resources) if name.endswith("Function")},
+        "provider_base_url": parameters["ProviderBaseUrl"],
+    }
+
+
+def _upload(s3: Any, code: bytes) -> str:
+    key = f"{hashlib.sha256(code).hexdigest()}.zip"
+    s3.create_bucket(Bucket=CODE_BUCKET)
+    s3.put_object(Bucket=CODE_BUCKET, Key=key, Body=code)
+    return f"s3://{CODE_BUCKET}/{key}"
+
+
+def _create_or_update(cloudformation: Any, template: Mapping[str, Any], parameters: Mapping[str, str]) -> None:
+    wanted = {
+        "StackName": STACK_NAME,
+        "TemplateBody": json.dumps(template),
+        "Parameters": [{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
+        "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+    }
+    try:
+        cloudformation.create_stack(**wanted)
+    except cloudformation.exceptions.AlreadyExistsException:
+        cloudformation.update_stack(**wanted)
+
+
+def _wait(cloudformation: Any) -> dict[str, str]:
+    deadline = time.monotonic() + DEPLOY_SECONDS
+    while time.monotonic() < deadline:
+        (stack,) = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"]
+        if stack["StackStatus"] in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
+            return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+        if not stack["StackStatus"].endswith("IN_PROGRESS"):
+            raise StackError(f"The stack ended as {stack['StackStatus']}: {_failures(cloudformation)}")
+        time.sleep(0.05)
+    raise StackError(f"The stack did not stand after {DEPLOY_SECONDS:.0f} seconds.")
+
+
+def _failures(cloudformation: Any) -> str:
+    events = cloudformation.describe_stack_events(StackName=STACK_NAME)["StackEvents"]
+    failed = [event for event in events if event["ResourceStatus"].endswith("FAILED")]
+    return "; ".join(f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason')}" for event in failed)
+
+
+def _resources(cloudformation: Any) -> dict[str, str]:
+    listed = cloudformation.describe_stack_resources(StackName=STACK_NAME)["StackResources"]
+    return {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in listed}
