@@ -8,7 +8,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from variations import wiring
 from variations.errors import Unauthorized
 
-logger = Logger()
+logger = Logger(service="image-variations")
 
 
 def find_caller(authorization: str, keys: dict[str, str]) -> str:

@@ -12,7 +12,7 @@ from variations.errors import ModelNotFound
 from variations.http_api import json_response, resolver
 from variations.model import ImageModel
 
-logger = Logger()
+logger = Logger(service="image-variations")
 app = resolver()
 PROVIDER_SECONDS = 20.0  # API Gateway gives up after 29
 

@@ -15,8 +15,8 @@ from variations import wiring
 from variations.errors import VariationError
 from variations.messages import parse_message
 
-logger = Logger()
-metrics = Metrics()
+logger = Logger(service="image-variations")
+metrics = Metrics(namespace="ImageVariations", service="image-variations")
 # A batch that fails as a whole is no failure of the function: its messages wait on the queue.
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 FIRST_WAIT_SECONDS = 15.0
@@ -25,26 +25,29 @@ MAX_WAIT_SECONDS = 900.0
 
 def process_record(record: SQSRecord, lambda_context: LambdaContext) -> None:
     """Process one message; put it back for as long as the error asks when it has to wait."""
+    metrics.add_metric("MessagesReceived", MetricUnit.Count, 1)
     try:
         for order in parse_message(record.body):
             logger.append_keys(job_id=order.job_id)
             job = wiring.service().process(order, seconds=lambda_context.get_remaining_time_in_millis() / 1000)
             logger.info("job ended", state=job.state, attempts=len(job.attempts), key=order.source.key)
             metrics.add_metric(f"Jobs{job.state.capitalize()}", MetricUnit.Count, 1)
-    except VariationError as error:
+    except Exception as error:
         wait = seconds_to_wait(error, int(record.attributes.approximate_receive_count))
-        logger.warning("message goes back to the queue", code=error.code, reason=error.message, seconds=wait)
+        log = logger.warning if isinstance(error, VariationError) else logger.exception
+        log("message goes back to the queue", reason=repr(error), seconds=wait)
         metrics.add_metric("JobsReturned", MetricUnit.Count, 1)
         put_back(record, wait)
         raise
 
 
-def seconds_to_wait(error: VariationError, receive_count: int) -> int:
+def seconds_to_wait(error: Exception, receive_count: int) -> int:
     """Return how long a message waits: what we were told, else doubling from 15 seconds, with up to 20% on top.
 
     The jitter keeps the jobs that one busy provider turned away from coming back all at once.
     """
-    wait = error.retry_after_seconds or min(FIRST_WAIT_SECONDS * 2 ** (receive_count - 1), MAX_WAIT_SECONDS)
+    told = error.retry_after_seconds if isinstance(error, VariationError) else None
+    wait = told or min(FIRST_WAIT_SECONDS * 2 ** (receive_count - 1), MAX_WAIT_SECONDS)
     return round(wait * random.uniform(1.0, 1.2))  # noqa: S311 - no secret hangs on it
 
 

@@ -27,7 +27,7 @@ STATUS: dict[type[VariationError], int] = {
 }
 TYPES = {401: "authentication_error", 429: "rate_limit_error"}  # OpenAI's words; others by the status's class
 
-logger = Logger(child=True)
+logger = Logger(service="image-variations", child=True)
 
 
 def status_of(kind: type[VariationError]) -> int:
