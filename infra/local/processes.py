@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+OUTLIVING: list[subprocess.Popen[bytes]] = []  # Popen would warn when it forgets a child that still runs
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 
@@ -53,6 +54,7 @@ class Process:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        OUTLIVING.append(child)
         self._record.write_text(json.dumps([child.pid, _birth(child.pid)]))
 
     def is_running(self) -> bool:

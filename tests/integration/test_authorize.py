@@ -37,7 +37,7 @@ def test_each_key_has_its_caller(aws, context):
     ],
 )
 def test_whoever_shows_no_known_key_is_unauthorized(aws, context, authorization, printed):
-    with pytest.raises(Exception, match="^Unauthorized$"):
+    with pytest.raises(Exception, match=r"^Unauthorized$"):
         ask(authorization, context)
     assert "sk-" not in printed()
 

@@ -1,0 +1,106 @@
+"""One local stack for the whole suite: template.yaml on the emulator, real Lambda processes, the image server."""
+
+import io
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+from PIL import Image
+
+from infra.local.build import ROOT
+from infra.local.deploy import session
+from infra.local.stack import LocalStack
+
+WAIT_SECONDS = 120.0
+
+
+class Stack:
+    """What a user of the stack can do, and what tests may see besides."""
+
+    def __init__(self, local):
+        self.local = local
+        self.reload()
+
+    def reload(self, **parameters):
+        """Deploy (again), with template parameters that differ from the defaults."""
+        self.described = self.local.up(parameters)
+        endpoint = self.described["aws_endpoint"]
+        aws = session()
+        self.s3 = aws.client("s3", endpoint_url=endpoint)
+        self.sqs = aws.client("sqs", endpoint_url=endpoint)
+
+    def __getitem__(self, name):
+        return self.described[name]
+
+    def fault(self, **switches):
+        """Switch faults of the image server on; without any, the pictures are cheap ones."""
+        url = f"{self['image_server_url']}/_faults"
+        requests.put(url, json={"fast": True, **switches}, timeout=5).raise_for_status()
+
+    def calls(self):
+        answer = requests.get(f"{self['image_server_url']}/_calls", timeout=5).json()
+        return [call for call in answer["calls"] if call["path"].startswith("/v1/images/")]
+
+    def reset(self):
+        self.fault()
+        requests.delete(f"{self['image_server_url']}/_calls", timeout=5).raise_for_status()
+
+    def upload(self, name, content, **metadata):
+        """Upload a picture under the prefix; returns its key."""
+        key = f"{self['upload_prefix']}{name}"
+        self.s3.put_object(Bucket=self["uploads_bucket"], Key=key, Body=content, Metadata=metadata)
+        return key
+
+    def manifests(self, key):
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self["results_bucket"], Prefix=f"{key}/")
+        keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+        return [json.loads(self.read(key)) for key in keys if key.endswith("/manifest.json")]
+
+    def wait_for(self, key, count=1):
+        """Wait until so many jobs of a key have their manifest; returns the manifests."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        while time.monotonic() < deadline:
+            if len(found := self.manifests(key)) >= count:
+                return found
+            time.sleep(0.1)
+        pytest.fail(f"no manifest for {key}; the emulator's log ends with:\n{self.local.emulator.last_lines(20)}")
+
+    def vary(self, name, content, **metadata):
+        """Upload a picture and wait for its one manifest."""
+        (manifest,) = self.wait_for(self.upload(name, content, **metadata))
+        return manifest
+
+    def vary_all(self, pictures):
+        """Upload pictures all at once and wait for all of their manifests."""
+        with ThreadPoolExecutor(len(pictures)) as pool:
+            return list(pool.map(lambda picture: self.vary(*picture), pictures))
+
+    def read(self, key):
+        return self.s3.get_object(Bucket=self["results_bucket"], Key=key)["Body"].read()
+
+    def pictures(self, manifest):
+        return [Image.open(io.BytesIO(self.read(result["key"]))) for result in manifest["results"]]
+
+    def waiting(self, queue):
+        """How many messages a queue holds, in sight or not."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = self.sqs.get_queue_attributes(QueueUrl=self[queue], AttributeNames=names)["Attributes"]
+        return sum(int(found[name]) for name in names)
+
+
+@pytest.fixture(scope="session")
+def running_stack():
+    local = LocalStack(ROOT / ".local" / "e2e")
+    local.down()  # what an aborted run may have left
+    try:
+        yield Stack(local)
+    finally:
+        local.down()
+
+
+@pytest.fixture
+def stack(running_stack):
+    running_stack.reset()
+    return running_stack
