@@ -1,0 +1,134 @@
+"""What must hold in template.yaml and the emulator does not enforce."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from variations.settings import Settings
+
+from infra.local.template import read_template
+from tests.conftest import ENVIRONMENT
+
+ROOT = Path(__file__).resolve().parents[2]
+TEMPLATE = read_template(ROOT / "template.yaml")
+RESOURCES = TEMPLATE["Resources"]
+
+
+def of_type(kind):
+    found = {name: resource for name, resource in RESOURCES.items() if resource["Type"] == kind}
+    return pytest.mark.parametrize(
+        ("name", "properties"), [(name, found[name].get("Properties", {})) for name in found], ids=list(found)
+    )
+
+
+def snake_case(name):
+    return re.sub("(?<!^)([A-Z])", r"_\1", name).lower()
+
+
+@of_type("AWS::Serverless::Function")
+def test_a_function_has_one_name_in_the_template_the_sources_the_events_and_the_tests(name, properties):
+    module = snake_case(name.removesuffix("Function"))
+
+    assert properties["Handler"] == f"{module}.handler"
+    assert (ROOT / "functions" / f"{module}.py").exists()
+    assert list((ROOT / "events").glob(f"{module}*.json"))
+    assert (ROOT / "tests" / "integration" / f"test_{module}.py").exists()
+
+
+@of_type("AWS::Serverless::Function")
+def test_a_function_logs_into_a_group_of_its_own_that_forgets(name, properties):
+    group = RESOURCES[properties["LoggingConfig"]["LogGroup"]["Ref"]]
+
+    assert group["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+
+
+@of_type("AWS::Serverless::Function")
+def test_no_function_may_act_on_everything(name, properties):
+    statements = [statement for policy in properties["Policies"] for statement in policy["Statement"]]
+
+    for statement in statements:
+        assert "*" not in json.dumps(statement["Action"])
+        assert statement["Resource"] != "*"
+
+
+def test_a_message_stays_hidden_six_times_as_long_as_the_worker_may_run():
+    worker = RESOURCES["ProcessJobsFunction"]["Properties"]["Timeout"]
+
+    assert RESOURCES["JobsQueue"]["Properties"]["VisibilityTimeout"] >= 6 * worker
+
+
+@of_type("AWS::SQS::Queue")
+def test_a_queue_that_a_function_reads_has_a_dead_letter_queue(name, properties):
+    dead_letter_queues = {"JobsDeadLetterQueue", "UndeliveredEventsQueue"}
+
+    assert ("RedrivePolicy" in properties) is (name not in dead_letter_queues)
+    assert properties["SqsManagedSseEnabled"] is True
+
+
+def test_the_rule_keeps_what_it_could_not_deliver():
+    (target,) = RESOURCES["PictureUploadedRule"]["Properties"]["Targets"]
+
+    assert target["DeadLetterConfig"]
+
+
+def test_results_go_to_another_bucket_so_that_nothing_can_loop():
+    environment = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
+    pattern = RESOURCES["PictureUploadedRule"]["Properties"]["EventPattern"]
+
+    assert environment["RESULTS_BUCKET"] == {"Ref": "ResultsBucket"}
+    assert pattern["detail"]["bucket"]["name"] == [{"Ref": "UploadsBucket"}]
+
+
+@of_type("AWS::S3::Bucket")
+def test_a_bucket_is_private_and_encrypted_and_outlives_the_stack(name, properties):
+    assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
+    assert properties["BucketEncryption"]
+    assert RESOURCES[name]["DeletionPolicy"] == "Retain"
+
+
+def test_results_and_records_expire_together():
+    (rule,) = RESOURCES["ResultsBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    environment = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
+
+    assert rule["ExpirationInDays"] == environment["RESULT_EXPIRATION_DAYS"] == {"Ref": "ResultExpirationDays"}
+    assert RESOURCES["JobsTable"]["Properties"]["TimeToLiveSpecification"]["AttributeName"] == "expires_at"
+
+
+def test_the_environment_has_all_settings_and_nothing_else():
+    given = set(TEMPLATE["Globals"]["Function"]["Environment"]["Variables"])
+
+    assert given == {name.upper() for name in Settings.__dataclass_fields__}
+    assert given <= set(ENVIRONMENT)
+
+
+@pytest.mark.parametrize("name", TEMPLATE["Parameters"])
+def test_a_parameter_is_described_and_bounded(name):
+    parameter = TEMPLATE["Parameters"][name]
+
+    assert parameter["Description"]
+    assert parameter.get("NoEcho") or parameter.keys() & {"AllowedValues", "AllowedPattern", "MinValue"}
+
+
+@pytest.mark.parametrize("name", TEMPLATE["Parameters"])
+def test_a_parameter_is_used_and_shown_in_a_group(name):
+    groups = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    text = json.dumps({"Globals": TEMPLATE["Globals"], "Resources": RESOURCES})
+
+    assert f'"Ref": "{name}"' in text or f"${{{name}}}" in text
+    assert name in [shown for group in groups for shown in group["Parameters"]]
+
+
+def test_every_route_of_the_api_wants_a_key():
+    auth = RESOURCES["Api"]["Properties"]["Auth"]
+
+    assert auth["DefaultAuthorizer"] in auth["Authorizers"]
+    events = [
+        event for resource in RESOURCES.values() for event in resource.get("Properties", {}).get("Events", {}).values()
+    ]
+    assert not [event for event in events if event["Type"] == "Api" and "Auth" in event["Properties"]]
+
+
+def test_the_provider_key_is_never_shown_or_put_into_the_environment():
+    assert TEMPLATE["Parameters"]["ProviderApiKey"]["NoEcho"] is True
+    assert "ProviderApiKey" not in json.dumps([TEMPLATE["Globals"], TEMPLATE["Outputs"]])
