@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from botocore.exceptions import ClientError
 
 from infra.local.build import ROOT, build_code
 from infra.local.processes import StackError
@@ -82,7 +83,11 @@ def _create_or_update(cloudformation: Any, template: Mapping[str, Any], paramete
     try:
         cloudformation.create_stack(**wanted)
     except cloudformation.exceptions.AlreadyExistsException:
-        cloudformation.update_stack(**wanted)
+        try:
+            cloudformation.update_stack(**wanted)
+        except ClientError as error:
+            if "No updates are to be performed" not in str(error):
+                raise
 
 
 def _wait(cloudformation: Any) -> dict[str, str]:

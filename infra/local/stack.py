@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from infra.local.build import ROOT
 from infra.local.deploy import deploy
 from infra.local.processes import Process, StackError, free_port
@@ -135,7 +137,7 @@ def main() -> None:
             print("The local stack is down.")
             return
         described = stack.up(parameters_from(os.environ))
-    except StackError as error:
+    except (StackError, BotoCoreError, ClientError) as error:
         sys.exit(f"{error}")
     print(f"The local stack is up. {stack.description} says where everything is.")
     print(f"  OpenAI SDK: base_url={described['api_url']} api_key={described['api_key']}")

@@ -176,3 +176,12 @@ def test_a_provider_that_asks_to_wait_gets_the_job_later(stack):
 
     assert manifest["state"] == "succeeded"
     assert [attempt["outcome"] for attempt in manifest["attempts"]] == ["provider_busy", "answered"]
+
+
+def test_deploying_the_same_again_changes_nothing(stack):
+    stack.reload()
+    before = stack.described
+
+    stack.reload()
+
+    assert stack.described == before
