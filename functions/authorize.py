@@ -1,5 +1,6 @@
 """Let those into the API who show a client key: `Authorization: Bearer <key>`."""
 
+import hashlib
 import hmac
 from typing import Any
 
@@ -14,11 +15,21 @@ logger = Logger(service="image-variations")
 def find_caller(authorization: str, keys: dict[str, str]) -> str:
     """Return the name of the caller whose key was shown; every key is compared, each in constant time.
 
+    Args:
+        authorization: the header, `Bearer <key>`.
+        keys: caller -> key, or `sha256:` and the hex digest of a key that is kept nowhere.
+
     Raises:
         Unauthorized: it is nobody's key.
     """
     scheme, _, shown = authorization.strip().partition(" ")
-    callers = [name for name, key in keys.items() if hmac.compare_digest(key.encode(), shown.strip().encode())]
+    secret = shown.strip().encode()
+    digest = f"sha256:{hashlib.sha256(secret).hexdigest()}".encode()
+    callers = [
+        name
+        for name, key in keys.items()
+        if hmac.compare_digest(key.encode(), digest if key.startswith("sha256:") else secret)
+    ]
     if scheme.lower() != "bearer" or not callers:
         raise Unauthorized("Send `Authorization: Bearer <key>` with a key from the client keys secret.")
     return callers[0]

@@ -9,7 +9,7 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from variations import wiring
 from variations.errors import ModelNotFound
-from variations.http_api import json_response, resolver
+from variations.http_api import answer, json_response, resolver
 from variations.model import ImageModel
 
 logger = Logger(service="image-variations")
@@ -59,4 +59,4 @@ def to_openai(model: ImageModel) -> dict[str, Any]:
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one request from API Gateway."""
-    return app.resolve(event, context)
+    return answer(app, event, context)

@@ -5,10 +5,13 @@
     ├── Unauthorized              no client key, or one that is not ours
     ├── NotFound
     │   ├── ModelNotFound         the provider has no such image model
-    │   └── SourceNotFound        the picture is gone, or was replaced
+    │   ├── SourceNotFound        the picture is gone, or was replaced
+    │   └── JobNotFound           no such job of this caller
     ├── SourceTooLarge            more bytes or pixels than this stack allows
     ├── UnsupportedImage          not a picture, cut off, or a decompression bomb
-    ├── JobRunning                somebody else is working on this job right now
+    ├── JobRunning                somebody is still working on this job
+    ├── IdempotencyKeyReused      one Idempotency-Key for two different requests
+    ├── ResponseTooLarge          the pictures do not fit into the answer
     ├── ProviderError
     │   ├── ProviderRefused       the provider looked at the request and said no
     │   ├── ProviderDenied        our key, account or quota there is no good
@@ -84,6 +87,12 @@ class SourceNotFound(NotFound):
     code = "source_not_found"
 
 
+class JobNotFound(NotFound):
+    """There is no such job, or it is another caller's."""
+
+    code = "job_not_found"
+
+
 class SourceTooLarge(VariationError):
     """The source image has more bytes or pixels than MaxSourceBytes or MaxSourceMegapixels allow."""
 
@@ -97,10 +106,22 @@ class UnsupportedImage(VariationError):
 
 
 class JobRunning(VariationError):
-    """Another worker holds the job; its lease ends after `retry_after_seconds`."""
+    """A worker holds the job; `retry_after_seconds` says when to look again."""
 
     code = "job_running"
     retryable = True
+
+
+class IdempotencyKeyReused(VariationError):
+    """The caller sent an Idempotency-Key that stands for another request."""
+
+    code = "idempotency_key_reused"
+
+
+class ResponseTooLarge(VariationError):
+    """The pictures as base64 are more than Lambda may answer; the job keeps them."""
+
+    code = "response_too_large"
 
 
 class ProviderError(VariationError):
@@ -158,3 +179,11 @@ class ConfigurationError(VariationError):
     """A template parameter, a secret or a permission of this stack is wrong; the message names it."""
 
     code = "configuration_error"
+
+
+def error_from(code: str, message: str, param: str | None = None) -> VariationError:
+    """Make the error that a manifest tells of by its code."""
+    kinds = [VariationError]
+    for kind in kinds:
+        kinds.extend(kind.__subclasses__())
+    return next((kind for kind in kinds if kind.code == code), VariationError)(message, param=param)

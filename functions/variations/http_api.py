@@ -1,13 +1,14 @@
 """Speak OpenAI's HTTP dialect to our callers: the resolver, the error envelope, and the one error -> status table."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 
-from . import errors
+from . import errors, wiring
 from .errors import VariationError
 
 STATUS: dict[type[VariationError], int] = {
@@ -16,8 +17,10 @@ STATUS: dict[type[VariationError], int] = {
     errors.Unauthorized: 401,
     errors.NotFound: 404,
     errors.SourceTooLarge: 413,
+    errors.ResponseTooLarge: 413,
     errors.UnsupportedImage: 415,
     errors.ProviderRefused: 422,
+    errors.IdempotencyKeyReused: 422,
     errors.ProviderBusy: 429,
     errors.ConfigurationError: 500,
     errors.ProviderError: 502,
@@ -26,6 +29,14 @@ STATUS: dict[type[VariationError], int] = {
     errors.JobRunning: 504,
 }
 TYPES = {401: "authentication_error", 429: "rate_limit_error"}  # OpenAI's words; others by the status's class
+
+CORS_HEADERS = {
+    "Access-Control-Allow-Origin": "{origin}",
+    "Access-Control-Allow-Methods": "GET,POST,OPTIONS",
+    "Access-Control-Allow-Headers": "Authorization,Content-Type,Idempotency-Key,Prefer",
+    "Access-Control-Expose-Headers": "Location,Retry-After,x-request-id",
+    "Access-Control-Max-Age": "600",
+}
 
 logger = Logger(service="image-variations", child=True)
 
@@ -58,17 +69,44 @@ def resolver() -> APIGatewayRestResolver:
     return app
 
 
-def error_response(app: APIGatewayRestResolver, error: VariationError) -> Response[str]:
+def error_response(
+    app: APIGatewayRestResolver, error: VariationError, headers: Mapping[str, str] | None = None
+) -> Response[str]:
     """Write OpenAI's envelope `{"error": {message, type, param, code}}` (openai-python 3.54.0 _exceptions.py)."""
     status = status_of(type(error))
     kind = TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
     envelope = {"error": {"message": error.message, "type": kind, "param": error.param, "code": error.code}}
     seconds = error.retry_after_seconds
-    return json_response(app, envelope, status, {"Retry-After": str(round(seconds))} if seconds else {})
+    wait = {"Retry-After": str(max(1, round(seconds)))} if seconds else {}
+    return json_response(app, envelope, status, {**wait, **(headers or {})})
+
+
+def caller_of(app: APIGatewayRestResolver) -> str:
+    """Return who is calling: the name the authorizer gave, or with IAM the ARN that signed the request."""
+    context = app.current_event.raw_event["requestContext"]
+    name = (context.get("authorizer") or {}).get("caller") or (context.get("identity") or {}).get("userArn")
+    return str(name or "unknown")
+
+
+def answer(app: APIGatewayRestResolver, event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Resolve a request, and let pages of the origin CorsOrigin read the answer; when it is empty, none may."""
+    if event["httpMethod"] == "OPTIONS":
+        answered: dict[str, Any] = {"statusCode": 204, "multiValueHeaders": {}, "body": "", "isBase64Encoded": False}
+    else:
+        answered = app.resolve(event, context)
+    try:
+        cors_origin = wiring.settings().cors_origin
+    except errors.ConfigurationError:  # the answer says so already
+        cors_origin = ""
+    if cors_origin:
+        answered.setdefault("multiValueHeaders", {}).update(
+            {name: [value.format(origin=cors_origin)] for name, value in CORS_HEADERS.items()}
+        )
+    return answered
 
 
 def json_response(
-    app: APIGatewayRestResolver, content: Any, status: int = 200, headers: dict[str, str] | None = None
+    app: APIGatewayRestResolver, content: Any, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response[str]:
     """Answer JSON with an `x-request-id`, as OpenAI does."""
     request_id = app.current_event.request_context.request_id or ""

@@ -6,6 +6,7 @@ worker imports this module, so that no other function pays for Pillow.
 
 import functools
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -30,6 +31,17 @@ EVERY_PROVIDER_READS = {"image/png", "image/jpeg", "image/webp"}  # OpenAI image
 BOMB_PIXELS = 178_956_970  # where Pillow itself calls a picture a decompression bomb (Pillow 13, Image.py)
 MAX_SQUARE_PNG_BYTES = 4 * 1024**2 - 1  # "less than 4MB": openai-python 3.54.0 image_create_variation_params.py
 ORIENTATION = 0x0112  # EXIF 2.32, tag Orientation; 1 is upright
+TURNS = {  # EXIF orientation -> what puts it upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+MAX_ANSWER_MEGAPIXELS = 50  # six times what the largest model of today makes (8.3: OpenAI image guide, 2026-11-22)
+MAX_PROFILE_BYTES = 1024**2  # colour profiles have kilobytes; one of megabytes would crowd the picture out
 JPEG_QUALITY = 95  # for sources that must be encoded again: no visible loss
 
 
@@ -51,7 +63,7 @@ def inspect(content: bytes, *, max_megapixels: float) -> Picture:
         raise UnsupportedImage("The source is empty: 0 bytes. Upload the picture again.")
     with _readable("The source"), _open(content) as image:
         width, height = image.size
-        _check_pixels(width * height, max_megapixels)
+        _check_pixels("The source", width * height, max_megapixels)
         content_type = TYPES[str(image.format)]
         turned = image.getexif().get(ORIENTATION, 1) in {5, 6, 7, 8}
         _check_whole(image)
@@ -63,7 +75,7 @@ def upright(picture: Picture) -> Picture:
     with _readable("The source"), _open(picture.content) as image:
         if picture.content_type in EVERY_PROVIDER_READS and image.getexif().get(ORIENTATION, 1) == 1:
             return picture
-        turned = ImageOps.exif_transpose(image)
+        turned = _turned(image)
         keep_jpeg = picture.content_type != "image/gif" and not turned.has_transparency_data
         return _encode(turned, "jpeg" if keep_jpeg else "png", quality=JPEG_QUALITY)
 
@@ -73,15 +85,15 @@ def square_png(picture: Picture, edge: int) -> Picture:
 
     Args:
         picture: any picture `inspect` let through; the middle of it is kept, a little above the centre.
-        edge: pixels of a side; halved by quarters until the file is small enough.
+        edge: pixels of a side; less by a quarter until the file is small enough.
     """
     with _readable("The source"), _open(picture.content) as image:
         image.draft("RGB", (edge, edge))  # a JPEG decodes at a fraction of its size: 24 MP in a third of the memory
-        square = fit(ImageOps.exif_transpose(image), edge, edge)
-    while (png := _encode(square, "png")) and len(png.content) > MAX_SQUARE_PNG_BYTES:
-        edge = edge * 3 // 4
-        square = fit(square, edge, edge)
-    return png
+        square = fit(_turned(image), edge, edge)
+        while (png := _encode(square, "png")) and len(png.content) > MAX_SQUARE_PNG_BYTES:
+            edge = edge * 3 // 4
+            square = fit(square, edge, edge)
+        return png
 
 
 def finish(content: bytes, dimensions: tuple[int, int] | None, output_format: str) -> Picture:
@@ -96,6 +108,7 @@ def finish(content: bytes, dimensions: tuple[int, int] | None, output_format: st
         UnsupportedImage: the provider sent something that is not a whole image.
     """
     with _readable("The answer"), _open(content) as image:
+        _check_pixels("The answer", image.width * image.height, MAX_ANSWER_MEGAPIXELS)
         wanted = dimensions or image.size
         if image.size == wanted and TYPES[str(image.format)] == f"image/{output_format}":
             _check_whole(image)
@@ -107,33 +120,45 @@ def fit(image: Image.Image, width: int, height: int) -> Image.Image:
     """Scale and crop an image to exactly width x height pixels, keeping its upper middle (heads are there)."""
     if image.size == (width, height):
         return image
-    alpha = image.has_transparency_data
-    plain = image.convert("RGBA" if alpha else "RGB")
+    plain = _plain(image)
     return ImageOps.fit(plain, (width, height), Image.Resampling.LANCZOS, centering=(0.5, 0.4))
 
 
+def _plain(image: Image.Image) -> Image.Image:
+    """Return an image as RGB or RGBA, whatever mode its file has."""
+    if image.mode.startswith("I;16"):  # Pillow would clip sixteen bits to white
+        image = image.point(lambda value: value / 256).convert("L")
+    return image.convert("RGBA" if image.has_transparency_data else "RGB")
+
+
+def _turned(image: Image.Image) -> Image.Image:
+    """Return an image the right way up. Not by ImageOps.exif_transpose, which stumbles over odd EXIF."""
+    method = TURNS.get(image.getexif().get(ORIENTATION, 1))
+    return image if method is None else image.transpose(method)
+
+
 def _encode(image: Image.Image, output_format: str, *, quality: int = 90) -> Picture:
+    profile = image.info.get("icc_profile") or b""  # without it a wide-gamut photograph changes its colours
+    if image.mode not in {"L", "LA", "RGB", "RGBA"}:
+        image = _plain(image)
     if output_format == "jpeg" and image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image.convert("RGBA"))
-    if output_format == "jpeg" or image.mode not in {"L", "LA", "RGB", "RGBA"}:
-        alpha = image.has_transparency_data and output_format != "jpeg"
-        image = image.convert("RGBA" if alpha else "RGB")
+        image = Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+    fits = profile[16:20] == (b"GRAY" if image.mode.startswith("L") else b"RGB ") and len(profile) <= MAX_PROFILE_BYTES
     buffer = io.BytesIO()
-    profile = image.info.get("icc_profile")  # without it a wide-gamut photograph changes its colours
-    image.save(buffer, output_format, quality=quality, icc_profile=profile)
+    image.save(buffer, output_format, quality=quality, icc_profile=profile if fits else None)
     return Picture(buffer.getvalue(), f"image/{output_format}", *image.size)
 
 
-def _check_pixels(pixels: int, max_megapixels: float) -> None:
+def _check_pixels(what: str, pixels: int, max_megapixels: float) -> None:
     if pixels > BOMB_PIXELS:
         raise UnsupportedImage(
-            f"The source declares {pixels / 1e6:.0f} megapixels, which looks like a decompression bomb. "
-            "Upload a picture of a usual size."
+            f"{what} declares {pixels / 1e6:.0f} megapixels, which looks like a decompression bomb. "
+            "Take a picture of a usual size."
         )
     if pixels > max_megapixels * 1e6:
         raise SourceTooLarge(
-            f"The source has {pixels / 1e6:.1f} megapixels; this stack takes up to {max_megapixels:g} "
+            f"{what} has {pixels / 1e6:.1f} megapixels; this stack takes up to {max_megapixels:g} "
             "(MaxSourceMegapixels). Scale it down and upload it again."
         )
 
@@ -147,9 +172,26 @@ def _check_whole(image: Image.Image) -> None:
 
 def _open(content: bytes) -> Image.Image:
     if content[4:8] == b"ftyp":  # the ISO container of HEIC and AVIF (ISO/IEC 14496-12, 4.3)
+        _check_item_names(content)
         _register_heic()
         return Image.open(io.BytesIO(content), formats=("HEIF", "AVIF"))
     return Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "WEBP", "GIF"))
+
+
+def _check_item_names(content: bytes) -> None:
+    """Refuse a HEIC whose item types are no text: pi-heif 1.4.0 does not raise on one, it ends the process.
+
+    Layout of the entries: ISO/IEC 14496-12, 8.11.6.
+
+    Raises:
+        ValueError: an entry is damaged.
+    """
+    for entry in re.finditer(rb"infe(.)", content, re.DOTALL):
+        start = entry.start()
+        size = int.from_bytes(content[start - 4 : start], "big")
+        if size < 12:
+            raise ValueError("an item entry of 64 bits")
+        content[start + (14 if entry[1][0] > 2 else 12) : start - 4 + size].decode()
 
 
 @contextmanager
@@ -161,7 +203,16 @@ def _readable(what: str) -> Iterator[None]:
         raise UnsupportedImage(
             f"{what} is not a PNG, JPEG, WebP, GIF, AVIF or HEIC image. Check that it opens in a viewer."
         ) from error
-    except (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, MemoryError) as error:
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        TypeError,
+        LookupError,
+        ArithmeticError,
+        MemoryError,
+        RuntimeError,
+    ) as error:
         raise UnsupportedImage(
             f"{what} is damaged or cut off. Check that it opens in a viewer, and send it again."
         ) from error

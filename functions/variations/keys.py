@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, StorageFailed
 
 if TYPE_CHECKING:
     from types_boto3_secretsmanager import SecretsManagerClient
 
+PASSING = {"ThrottlingException", "InternalServiceError", "InternalServiceErrorException", "ServiceUnavailable"}
 KEY_MAX_AGE_SECONDS = 300  # after a rotation the old key is used at most this long, unless the provider says 401
 
 
@@ -34,6 +35,7 @@ class Secret:
 
         Raises:
             ConfigurationError: there is no such secret, or we may not read it.
+            StorageFailed: Secrets Manager does not answer just now.
         """
         if self._text is None or self.clock() - self._read_at > KEY_MAX_AGE_SECONDS:
             self.refresh()
@@ -43,8 +45,13 @@ class Secret:
         """Read the secret again now, as after a 401."""
         try:
             self._text = self.client.get_secret_value(SecretId=self.secret_id)["SecretString"]
-        except (ClientError, BotoCoreError, KeyError) as error:
-            raise ConfigurationError(f"The secret {self.secret_id} cannot be read: {type(error).__name__}.") from error
+        except (ClientError, KeyError) as error:
+            code = error.response["Error"].get("Code", "") if isinstance(error, ClientError) else "it holds no text"
+            if code in PASSING:
+                raise StorageFailed(f"Secrets Manager failed: {code}.") from error
+            raise ConfigurationError(f"The secret {self.secret_id} cannot be read: {code}.") from error
+        except BotoCoreError as error:
+            raise StorageFailed(f"Secrets Manager failed: {type(error).__name__}.") from error
         self._read_at = self.clock()
 
 
@@ -62,8 +69,8 @@ class ProviderKey:
         key = self.secret.text().strip()
         if key.startswith("{"):
             try:
-                key = str(json.loads(key)["apiKey"]).strip()
-            except (ValueError, KeyError) as error:
+                key = json.loads(key)["apiKey"].strip()
+            except (ValueError, KeyError, AttributeError) as error:
                 raise ConfigurationError(f"The provider secret {KEY_FORMS}") from error
         if not key.isascii() or any(character.isspace() for character in key):
             raise ConfigurationError(f"The provider secret {KEY_FORMS}")

@@ -78,6 +78,7 @@ def write_manifest(work: Work, error: VariationError | None, finished_at: float)
         "usage": work.usage,
         "attempts": [asdict(attempt) for attempt in work.job.attempts],
         "timings": {
+            "created": work.job.created_at,
             "created_at": _iso(work.job.created_at),
             "finished_at": _iso(finished_at),
             "provider_seconds": round(work.provider_seconds, 3),

@@ -100,12 +100,16 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A job as it comes in through a door: its id, the picture, where results go, who asked."""
+    """A job as it comes in through a door: its id, the picture, where results go, who asked.
+
+    `options` is None for an upload, whose options are the object's metadata.
+    """
 
     job_id: str
     source: SourceLocation
     results_prefix: str
     caller: str
+    options: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,8 @@ class Job:
     """The record of one order: state `queued`, `running`, `succeeded`, `partial` or `failed`.
 
     `run` is the worker's claim on it: every later write shows it, so a worker whose lease ran out can write
-    nothing any more. `announced` tells whether the event about its end went out.
+    nothing any more. `announced` tells whether the event about its end went out, `dispatched` whether its message
+    was put on the queue, `delivered_at` when its caller first got the result.
     """
 
     order: Order
@@ -122,6 +127,8 @@ class Job:
     created_at: int
     attempts: tuple[Attempt, ...] = ()
     announced: bool = False
+    dispatched: bool = False
+    delivered_at: int | None = None
 
     @property
     def is_finished(self) -> bool:

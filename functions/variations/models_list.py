@@ -27,7 +27,7 @@ def parse_models(body: bytes) -> list[ImageModel]:
     try:
         listed = json.loads(body)["data"]
         return [_model(entry) for entry in listed]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ProviderFailed("The provider's list of models cannot be read. Check ProviderBaseUrl.") from error
 
 
@@ -36,7 +36,7 @@ def _model(entry: dict[str, Any]) -> ImageModel:
     created, shutdown = entry.get("created"), entry.get("shutdown_date")
     return ImageModel(
         id=name,
-        created=created if isinstance(created, int) else 0,
+        created=created if type(created) is int else 0,
         owned_by=str(entry.get("owned_by") or "unknown"),
         image=True if IMAGE_NAMES.search(name) and not OTHER_NAMES.search(name) else None,
         shutdown_date=shutdown if isinstance(shutdown, str) else None,

@@ -6,7 +6,7 @@ All doors share this one reading, so `n` means the same on an upload and over HT
 
 import re
 from collections.abc import Callable, Mapping
-from email.errors import HeaderParseError
+from email.errors import MessageError
 from email.header import decode_header, make_header
 from typing import Any
 
@@ -63,7 +63,7 @@ def _decode_header(value: str) -> str:
         return value
     try:
         return str(make_header(decode_header(value)))
-    except (HeaderParseError, LookupError, UnicodeError):
+    except (MessageError, LookupError, ValueError):
         return value
 
 
@@ -112,6 +112,8 @@ def _text(max_characters: int) -> Reader:
     def read(name: str, value: Any) -> str:
         if not isinstance(value, str):
             raise InvalidRequest(f"{name} must be a text.", param=name)
+        if not value.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise InvalidRequest(f"{name} has characters that are no text.", param=name)
         if len(value) > max_characters:
             raise InvalidRequest(f"{name} may have up to {max_characters} characters, not {len(value)}.", param=name)
         return value

@@ -5,7 +5,6 @@ user's choice; 502, 504 and 524 come from a proxy behind which the work may have
 """
 
 import math
-import re
 from collections.abc import Mapping
 
 from .dialects.answers import Complaint, parse_complaint
@@ -21,7 +20,6 @@ from .errors import (
 NO_MONEY = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
 BUSY_SECONDS = 30.0  # where a 429 does not say how long
 MAX_BUSY_SECONDS = 3600.0
-LIKE_A_KEY = re.compile(r"\b(sk|xai|gsk|key|Bearer)[-_ ][A-Za-z0-9*._-]{4,}")
 
 
 def error_for(status: int, headers: Mapping[str, str], body: bytes) -> VariationError:
@@ -49,11 +47,11 @@ def _by_status(status: int, headers: Mapping[str, str], complaint: Complaint) ->
     said = _said(complaint)
     if status == 429:
         return ProviderBusy(f"The provider asks to come back later.{said}", retry_after_seconds=_retry_after(headers))
-    if status in {401, 403}:
+    if status in {401, 402, 403}:
         # The provider's own words may quote the key, so they stay out.
         return ProviderDenied(
-            f"The provider refused our key or account (HTTP {status}). Put a valid key into the provider secret, "
-            "and see that the account may use this model."
+            f"The provider refused our key, account or credit (HTTP {status}). Put a valid key into the provider "
+            "secret, and see that the account may use this model."
         )
     if status in {404, 405, 501}:
         return ProviderFailed(
@@ -71,7 +69,7 @@ def _by_status(status: int, headers: Mapping[str, str], complaint: Complaint) ->
 
 
 def _said(complaint: Complaint) -> str:
-    return f" It says: {LIKE_A_KEY.sub('[key]', complaint.message)}" if complaint.message else ""
+    return f" It says: {complaint.message}" if complaint.message else ""
 
 
 def _retry_after(headers: Mapping[str, str]) -> float:

@@ -92,13 +92,14 @@ class Service:
         """
         deadline = time.monotonic() + seconds - FINISH_SECONDS
         job, manifest = self.jobs.begin(order, lease_seconds=seconds), None
+        prefix = job.order.results_prefix
         if not job.is_finished:
             manifest = self.generate(job, deadline=deadline)
-            self.storage.store_manifest(order.results_prefix, manifest)
+            self.storage.store_manifest(prefix, manifest)
             job = self.jobs.finish(job, manifest["state"])
         if not job.announced:
-            manifest = manifest or self.storage.read_manifest(order.results_prefix)
-            self.publish(write_completion(manifest, self.settings.results_bucket, order.results_prefix))
+            manifest = manifest or self.storage.read_manifest(prefix)
+            self.publish(write_completion(manifest, self.settings.results_bucket, prefix))
             self.jobs.record_announcement(job)
         return job
 
@@ -128,10 +129,10 @@ class Service:
 
     def _prepare(self, work: Work) -> tuple[VariationRequest, Picture]:
         """Fetch the source, and read and check it and its options."""
-        limits, location = self.settings, work.job.order.source
-        work.source = self.storage.fetch_source(location, max_bytes=limits.max_source_bytes)
+        limits, order = self.settings, work.job.order
+        work.source = self.storage.fetch_source(order.source, max_bytes=limits.max_source_bytes)
         work.request, warnings = parse_options(
-            decode_metadata(work.source.metadata),
+            decode_metadata(work.source.metadata) if order.options is None else order.options,
             model=limits.default_model,
             n=limits.upload_variations,
             size=limits.default_size,

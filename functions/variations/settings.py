@@ -4,13 +4,15 @@ The template checks its parameters at deploy; what is checked again here protect
 every message names the template parameter.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, InvalidRequest
+from .options import parse_options
 
-MAY_BE_EMPTY = {"default_model"}
+MAY_BE_EMPTY = {"default_model", "allowed_source_buckets", "allowed_source_hosts", "cors_origin"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,12 @@ class Settings:
     jobs_table: str
     event_bus: str
     jobs_queue_url: str
+    uploads_bucket: str
+    upload_prefix: str
+    allowed_source_buckets: tuple[str, ...]
+    allowed_source_hosts: tuple[str, ...]
+    api_timeout_seconds: int
+    cors_origin: str
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
@@ -41,18 +49,31 @@ class Settings:
             ConfigurationError: one is missing or malformed; the message names the template parameter.
         """
         texts = {name: environ.get(name.upper(), "") for name in cls.__dataclass_fields__}
-        numbers = {name: _whole_number(name, text) for name, text in texts.items() if _is_number(name)}
         missing = sorted(name for name in texts.keys() - MAY_BE_EMPTY if not texts[name])
         if missing:
             raise ConfigurationError(f"{_parameter(missing[0])} is not set. Deploy the stack again.")
-        url = urlsplit(texts["provider_base_url"])
-        if url.scheme not in {"https", "http"} or not url.hostname or url.username or url.query:
+        if not _is_base_url(texts["provider_base_url"]):
             raise ConfigurationError("ProviderBaseUrl must be like https://api.openai.com/v1, without user or query.")
-        return cls(**{**texts, **numbers})  # type: ignore[arg-type]
+        read = {name: READERS[cls.__annotations__[name]](name, text) for name, text in texts.items()}
+        try:
+            parse_options({"n": read["upload_variations"], "size": read["default_size"]}, model="any", n=1, size="auto")
+        except InvalidRequest as error:
+            parameter = {"n": "UploadVariations", "size": "DefaultSize"}[error.param or "n"]
+            raise ConfigurationError(f"{parameter} is wrong: {error.message}") from error
+        return cls(**read)
 
 
-def _is_number(name: str) -> bool:
-    return Settings.__annotations__[name] is int
+def _is_base_url(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+    except ValueError:
+        return False
+    return (
+        url.scheme in {"https", "http"}
+        and bool(url.hostname)
+        and "@" not in url.netloc
+        and not (url.query or url.fragment)
+    )
 
 
 def _whole_number(name: str, text: str) -> int:
@@ -63,3 +84,14 @@ def _whole_number(name: str, text: str) -> int:
 
 def _parameter(name: str) -> str:
     return "".join(word.capitalize() for word in name.split("_"))
+
+
+def _names(_: str, text: str) -> tuple[str, ...]:
+    return tuple(name.strip().lower() for name in text.split(",") if name.strip())
+
+
+READERS: dict[Any, Callable[[str, str], Any]] = {
+    int: _whole_number,
+    str: lambda _, text: text,
+    tuple[str, ...]: _names,
+}

@@ -15,6 +15,8 @@ from .model import Picture, SourceLocation, SourceObject, Variation
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
+URL_SECONDS = 3600  # OpenAI's own result URLs live for 60 minutes
+
 
 @dataclass(frozen=True)
 class Storage:
@@ -92,6 +94,49 @@ class Storage:
             listed = self.client.list_objects_v2(Bucket=self.results_bucket, Prefix=f"{prefix}/variation-")
             keys = [entry["Key"] for entry in listed.get("Contents", [])]
             return {int(key.rpartition("-")[2].partition(".")[0]): self._read_result(key) for key in keys}
+
+    def store_source(self, key: str, content: bytes) -> None:
+        """Write a source that came in over HTTP into the results bucket, where no upload rule sees it."""
+        with _translated(f"s3://{self.results_bucket}"):
+            self.client.put_object(Bucket=self.results_bucket, Key=key, Body=content)
+
+    def find_etag(self, location: SourceLocation) -> str:
+        """Return the ETag of an object, without reading it.
+
+        Raises:
+            SourceNotFound: there is none.
+        """
+        with _translated(f"s3://{location.bucket}/{location.key}"):
+            return self.client.head_object(Bucket=location.bucket, Key=location.key)["ETag"].strip('"')
+
+    def read_result(self, key: str) -> bytes:
+        """Read the bytes of a stored variation."""
+        with _translated(f"s3://{self.results_bucket}/{key}"):
+            found = self.client.get_object(Bucket=self.results_bucket, Key=key)
+            with found["Body"] as body:
+                return body.read()
+
+    def presign_result(self, key: str) -> str:
+        """Return a URL that shows a result for URL_SECONDS at most.
+
+        A URL that is signed with a Lambda role's credentials dies with their session, which may be sooner.
+        """
+        url: str = self.client.generate_presigned_url(
+            "get_object", Params={"Bucket": self.results_bucket, "Key": key}, ExpiresIn=URL_SECONDS
+        )
+        return url
+
+    def presign_upload(self, location: SourceLocation, *, content_type: str, max_bytes: int) -> dict[str, Any]:
+        """Return `{"url", "fields"}` of a form that uploads one object of this type and at most so many bytes."""
+        return dict(
+            self.client.generate_presigned_post(
+                location.bucket,
+                location.key,
+                Fields={"Content-Type": content_type},
+                Conditions=[{"Content-Type": content_type}, ["content-length-range", 1, max_bytes]],
+                ExpiresIn=URL_SECONDS,
+            )
+        )
 
     def store_manifest(self, prefix: str, manifest: Mapping[str, Any]) -> None:
         """Write manifest.json, the last object of a finished job."""

@@ -18,11 +18,20 @@ from .keys import ClientKeys, ProviderKey, Secret
 from .settings import Settings
 
 if TYPE_CHECKING:
+    from .front_door import FrontDoor
+    from .jobs import Jobs
+    from .model import Order
     from .provider import Provider
     from .service import Service
+    from .storage import Storage
 
 # One retry mode for all: three tries with jitter; the default "legacy" mode would hammer a throttled table.
-CLIENT_CONFIG = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 3})
+CLIENT_CONFIG = Config(
+    connect_timeout=5,
+    read_timeout=30,
+    retries={"mode": "standard", "total_max_attempts": 3},
+    signature_version="v4",  # for presigned URLs too, which would else be of the retired version 2 in some regions
+)
 
 
 @functools.cache
@@ -64,20 +73,51 @@ def provider() -> "Provider":
 
 
 @functools.cache
-def service() -> "Service":
-    """Return the use cases, over AWS and the provider."""
+def jobs() -> "Jobs":
+    """Return the books about jobs."""
     from .jobs import Jobs  # noqa: PLC0415
-    from .service import Service  # noqa: PLC0415
+    from .table import Table  # noqa: PLC0415
+
+    return Jobs(Table(client("dynamodb"), settings().jobs_table), settings().result_expiration_days, time.time)
+
+
+@functools.cache
+def storage() -> "Storage":
+    """Return the pictures and manifests in S3."""
     from .storage import Storage  # noqa: PLC0415
 
-    chosen = settings()
-    return Service(
-        provider=provider(),
-        storage=Storage(client("s3"), chosen.results_bucket),
-        jobs=Jobs(client("dynamodb"), chosen.jobs_table, chosen.result_expiration_days, time.time),
-        publish=publish,
-        settings=chosen,
-    )
+    return Storage(client("s3"), settings().results_bucket)
+
+
+@functools.cache
+def service() -> "Service":
+    """Return the use cases of a worker, over AWS and the provider."""
+    from .service import Service  # noqa: PLC0415
+
+    return Service(provider=provider(), storage=storage(), jobs=jobs(), publish=publish, settings=settings())
+
+
+@functools.cache
+def front_door() -> "FrontDoor":
+    """Return what takes requests in over HTTP."""
+    from .claims import Claims  # noqa: PLC0415
+    from .front_door import FrontDoor  # noqa: PLC0415
+
+    return FrontDoor(jobs(), Claims(jobs().table, jobs()), settings().results_bucket, storage().store_source, send)
+
+
+def send(order: "Order") -> None:
+    """Put an order on the jobs queue.
+
+    Raises:
+        StorageFailed: the queue did not take it.
+    """
+    from .messages import write_order  # noqa: PLC0415
+
+    try:
+        client("sqs").send_message(QueueUrl=settings().jobs_queue_url, MessageBody=write_order(order))
+    except (ClientError, BotoCoreError) as error:
+        raise StorageFailed(f"The jobs queue failed: {type(error).__name__}.") from error
 
 
 def publish(event: dict[str, Any]) -> None:
@@ -96,5 +136,5 @@ def publish(event: dict[str, Any]) -> None:
 
 def forget() -> None:
     """Drop everything that is cached, as a new container would."""
-    for made in (settings, _session, client, client_keys, provider, service):
+    for made in (settings, _session, client, client_keys, provider, jobs, storage, service, front_door):
         made.cache_clear()

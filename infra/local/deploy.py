@@ -47,6 +47,7 @@ def deploy(endpoint: str, build_folder: Path, parameters: Mapping[str, str]) -> 
     _create_or_update(cloudformation, template, parameters)
     outputs = _wait(cloudformation)
     resources = _resources(cloudformation)
+    _put_gateway_responses(aws.client("apigateway", endpoint_url=endpoint), resources["Api"], template, parameters)
     secrets = aws.client("secretsmanager", endpoint_url=endpoint)
     keys = json.loads(secrets.get_secret_value(SecretId=outputs["ClientKeysSecret"])["SecretString"])
     return {
@@ -111,3 +112,19 @@ def _failures(cloudformation: Any) -> str:
 def _resources(cloudformation: Any) -> dict[str, str]:
     listed = cloudformation.describe_stack_resources(StackName=STACK_NAME)["StackResources"]
     return {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in listed}
+
+
+def _put_gateway_responses(
+    apigateway: Any, api_id: str, template: Mapping[str, Any], parameters: Mapping[str, str]
+) -> None:
+    """Set the gateway's own answers, which the emulator does not take from an API's definition."""
+    for kind, response in template["Resources"]["Api"]["Properties"]["GatewayResponses"].items():
+        cors = {"Access-Control-Allow-Origin": f"'{parameters['CorsOrigin']}'"} if parameters.get("CorsOrigin") else {}
+        headers = {"x-request-id": "context.requestId", **cors}
+        apigateway.put_gateway_response(
+            restApiId=api_id,
+            responseType=kind,
+            responseTemplates=response["ResponseTemplates"],
+            responseParameters={f"gatewayresponse.header.{name}": value for name, value in headers.items()},
+            **({"statusCode": str(response["StatusCode"])} if "StatusCode" in response else {}),
+        )

@@ -14,20 +14,17 @@ class CloudFormationLoader(yaml.SafeLoader):
 
 
 def _short_form(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> dict[str, Any]:
-    if isinstance(node, yaml.ScalarNode):
-        value: Any = loader.construct_scalar(node)
-    else:
-        value = loader.construct_object(_untagged(node), deep=True)
+    value: Any
+    match node:
+        case yaml.ScalarNode():
+            value = loader.construct_scalar(node)
+        case yaml.SequenceNode():
+            value = loader.construct_sequence(node, deep=True)
+        case yaml.MappingNode():
+            value = loader.construct_mapping(node, deep=True)
     if tag == "GetAtt" and isinstance(value, str):
         value = value.split(".", 1)
     return {tag if tag in {"Ref", "Condition"} else f"Fn::{tag}": value}
-
-
-def _untagged(node: yaml.Node) -> yaml.Node:
-    """Return a list or mapping without its `!Tag`, to be read as what it is."""
-    kind = "seq" if isinstance(node, yaml.SequenceNode) else "map"
-    node.tag = f"tag:yaml.org,2002:{kind}"
-    return node
 
 
 CloudFormationLoader.add_multi_constructor("!", _short_form)
@@ -54,4 +51,7 @@ def packaged(template: dict[str, Any], code_uri: str, parameters: Mapping[str, s
     # The emulator hands the value of a Number parameter on as text, and its poller stumbles over that.
     jobs = template["Resources"]["ProcessJobsFunction"]["Properties"]["Events"]["Jobs"]["Properties"]
     jobs["ScalingConfig"]["MaximumConcurrency"] = int(concurrency)
+    # CloudFormation wants slashes escaped here; the emulator takes the names as they are.
+    api = template["Resources"]["Api"]["Properties"]
+    api["BinaryMediaTypes"] = [kind.replace("~1", "/") for kind in api["BinaryMediaTypes"]]
     return template

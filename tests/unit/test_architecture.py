@@ -12,8 +12,8 @@ PACKAGE = ROOT / "functions" / "variations"
 
 # Each layer may import from those below it, and from itself; the last two rows know nobody but `errors`.
 LAYERS = [
-    {"wiring", "http_api"},
-    {"provider", "storage", "jobs", "keys"},
+    {"wiring", "http_api", "job_answers"},
+    {"front_door", "claims", "provider", "storage", "jobs", "table", "keys", "http_body", "remote_sources"},
     {"service"},
     {"manifest", "messages", "dialects", "images", "options", "models_list", "refusals", "settings"},
     {"model"},
@@ -74,6 +74,8 @@ def test_only_wiring_reads_the_environment():
     [
         ("list_models", {"PIL", "pi_heif", "numpy"}),
         ("authorize", {"PIL", "requests", "aws_lambda_powertools.event_handler"}),
+        ("create_variations", {"PIL", "variations.provider", "variations.service"}),
+        ("get_job", {"PIL", "variations.provider", "variations.service", "multipart"}),
         ("process_jobs", {"pi_heif", "aws_lambda_powertools.event_handler.api_gateway", "pydantic", "openai"}),
     ],
 )

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from ..errors import ProviderFailed, ProviderRefused
 
 MAX_MESSAGE_CHARACTERS = 500
+LIKE_A_KEY = re.compile(r"\b((sk|xai|gsk|key)[-_]|Bearer )[A-Za-z0-9*._-]{4,}")  # some quote the key they refuse
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ def parse_answer(body: bytes) -> ParsedAnswer:
     """
     try:
         answer = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ProviderFailed(
             "The provider answered with something that is not JSON, or is cut off. The call may have been billed."
         ) from error
@@ -72,12 +74,14 @@ def _image(entry: Any) -> bytes | str:
 def parse_complaint(body: bytes) -> Complaint:
     """Find the provider's message in the error shapes that are about; an HTML page or garbage has none.
 
+    What looks like a key in it is masked.
+
     Shapes: `{"error": {message, code, param}}`, `{"error": "text"}`, `{"code", "error": "text"}`,
     `{"detail": "text" | [{msg, loc}] | {"error"}}`, `{"message"}` (facts of the servers' sources, 2026-11-22).
     """
     try:
         answer = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return Complaint()
     if not isinstance(answer, dict):
         return Complaint()
@@ -90,7 +94,7 @@ def parse_complaint(body: bytes) -> Complaint:
         return Complaint()
     message = inner.get("message") or inner.get("msg") or inner.get("error")
     return Complaint(
-        message=message[:MAX_MESSAGE_CHARACTERS] if isinstance(message, str) else "",
+        message=LIKE_A_KEY.sub("[key]", message[:MAX_MESSAGE_CHARACTERS]) if isinstance(message, str) else "",
         code=str(inner.get("code") or inner.get("type") or ""),
         param=str(inner.get("param") or ""),
     )

@@ -1,6 +1,8 @@
 """Say in words what may change and what must stay, for models that take a prompt."""
 
-from ..model import VariationRequest
+from dataclasses import dataclass
+
+from ..model import Adjustment, VariationRequest
 
 # GPT Image models keep their input at high fidelity, so "preserve the composition" yields near copies: a
 # variation prompt must say what may change (OpenAI image prompting guide, read 2026-11-22).
@@ -25,7 +27,28 @@ STYLES = {  # what `style` meant for dall-e-3, as no model of today has that par
 }
 
 
-def write_prompt(request: VariationRequest) -> str:
-    """Return the user's own prompt, or the built-in one for the asked strength, with the style in words."""
-    opening = request.prompt or f"{BUILT_IN[request.strength]} {NO_ADDITIONS}"
-    return f"{opening} {STYLES[request.style]}" if request.style else opening
+MAX_CHARACTERS = 32_000  # openai-python 3.54.0 image_edit_params.py, read 2026-11-22
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What to tell a model, and what of the request it says in another way or not at all."""
+
+    text: str
+    adjustments: tuple[Adjustment, ...]
+
+
+def write_prompt(request: VariationRequest) -> Prompt:
+    """Write the user's own prompt, or the built-in one for the asked strength, with the style in words."""
+    text = request.prompt or f"{BUILT_IN[request.strength]} {NO_ADDITIONS}"
+    adjustments = []
+    if request.prompt and request.strength != "balanced":
+        why = "it chooses a built-in prompt, and the request has its own"
+        adjustments.append(Adjustment("strength", request.strength, None, why))
+    if request.style:
+        sentence = f" {STYLES[request.style]}"
+        room = len(text) + len(sentence) <= MAX_CHARACTERS
+        text += sentence if room else ""
+        why = "edits have no style; the prompt asks for it in words" if room else "the prompt has no room for it"
+        adjustments.append(Adjustment("style", request.style, None, why))
+    return Prompt(text, tuple(adjustments))

@@ -4,9 +4,9 @@ Multipart, a square PNG below 4 MB in the field `image` (openai-python 3.54.0 im
 read 2026-11-22). It has no prompt, so strength and style cannot be said at all.
 """
 
-from ..errors import InvalidRequest
 from ..model import Adjustment, Picture, VariationRequest
 from .call import ProviderCall
+from .sizes import smallest_covering
 
 NAME = "variations"
 SQUARE_PNG = True
@@ -18,14 +18,13 @@ def build(request: VariationRequest, picture: Picture, n: int) -> ProviderCall:
     """Write the call for `n` variations of a square PNG.
 
     Raises:
-        InvalidRequest: a size other than the three squares.
+        InvalidRequest: a size that none of the three squares covers.
     """
-    if request.size not in SIZES:
-        raise InvalidRequest(f"This provider makes {', '.join(SIZES)}, not {request.size}.", param="size")
+    size = smallest_covering("1024x1024" if request.size == "auto" else request.size, SIZES)
     fields = {
         "model": request.model,
         "n": str(n),
-        "size": request.size,
+        "size": size,
         # Asked for in any case: a URL of the provider's would expire, and cost a second request.
         "response_format": "b64_json",
     }
@@ -33,10 +32,13 @@ def build(request: VariationRequest, picture: Picture, n: int) -> ProviderCall:
     said = {"prompt": request.prompt, "quality": request.quality, "style": request.style}
     if request.strength != "balanced":
         said["strength"] = request.strength
+    adjustments = [Adjustment(name, asked, None, why) for name, asked in said.items() if asked]
+    if size != request.size:
+        adjustments.append(Adjustment("size", request.size, size, "the provider makes three squares only"))
     return ProviderCall(
         path="images/variations",
         fields=fields | ({"user": request.user} if request.user else {}),
         picture_field="image",
         picture=picture,
-        adjustments=tuple(Adjustment(name, asked, None, why) for name, asked in said.items() if asked),
+        adjustments=tuple(adjustments),
     )

@@ -1,0 +1,126 @@
+"""Read the body of POST /v1/images/variations: the multipart form that OpenAI SDKs send, or JSON."""
+
+import base64
+import binascii
+import io
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from email.message import Message
+from typing import Any
+
+from multipart import MultipartError, MultipartParser
+
+from .errors import InvalidRequest, SourceTooLarge
+
+# Lambda takes 6 MB per request, the picture as base64 inside (Lambda quotas, read 2026-11-22); some is envelope.
+MAX_BODY_CHARACTERS = 6 * 1024**2 - 64 * 1024
+TOO_LARGE = (
+    "The picture is too large for this route, which takes about 4.4 MB. Ask POST /v1/uploads for an upload form: "
+    "it takes pictures up to MaxSourceBytes."
+)
+MAX_PARTS = 64
+DATA_URL = re.compile(r"data:[\w.+/-]*(;[\w=.-]+)*;base64,", re.ASCII)
+S3_URL = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(.{1,1024})", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What a caller sent: the options, and the picture as bytes, as (bucket, key) in S3, or as an https URL."""
+
+    options: Mapping[str, Any]
+    content: bytes | None = field(default=None, repr=False)
+    s3: tuple[str, str] | None = None
+    url: str | None = None
+
+
+def parse_body(body: str, content_type: str, *, is_base64: bool) -> Body:
+    """Read a request with its picture.
+
+    Args:
+        body: as API Gateway hands it over.
+        content_type: the header, with a multipart form's boundary.
+        is_base64: whether the gateway encoded the body, as it does for binary types.
+
+    Raises:
+        InvalidRequest: malformed, no picture or several; `param` is `image` where the picture is at fault.
+        SourceTooLarge: more than the gateway and Lambda carry; the message names the other way.
+    """
+    if len(body) > MAX_BODY_CHARACTERS:
+        raise SourceTooLarge(TOO_LARGE, param="image")
+    kind = _header(content_type)
+    if kind.get_content_type() == "multipart/form-data":
+        return _parse_form(_bytes(body, is_base64=is_base64), str(kind.get_param("boundary", "")))
+    return _parse_image(parse_json(body, is_base64=is_base64))
+
+
+def parse_json(body: str, *, is_base64: bool) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        InvalidRequest: it is none.
+    """
+    try:
+        fields = json.loads(_bytes(body, is_base64=is_base64))
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest("The body is neither a multipart/form-data form nor JSON.") from error
+    if not isinstance(fields, dict):
+        raise InvalidRequest("The body must be a JSON object.")
+    return fields
+
+
+def _parse_form(body: bytes, boundary: str) -> Body:
+    if not boundary:
+        raise InvalidRequest("The Content-Type of the form names no boundary.")
+    options: dict[str, Any] = {}
+    pictures = []
+    # Everything is in memory anyway, so nothing is spooled to a file.
+    room = len(body) + 1
+    try:
+        parser = MultipartParser(io.BytesIO(body), boundary, part_limit=MAX_PARTS, spool_limit=room, memory_limit=room)
+        for part in parser:
+            if part.name in {"image", "image[]"}:
+                pictures.append(part.raw)
+            else:
+                options[part.name] = part.value
+    except (MultipartError, ValueError) as error:
+        raise InvalidRequest("The form cannot be read; it may be cut off.") from error
+    if len(pictures) != 1:
+        raise InvalidRequest(f"Send one picture in the field image, not {len(pictures)}.", param="image")
+    return Body(options, content=pictures[0])
+
+
+def _parse_image(fields: dict[str, Any]) -> Body:
+    image = fields.pop("image", None)
+    if not isinstance(image, str) or not image:
+        raise InvalidRequest(
+            "Send the picture in the field image: as base64, a data: URL, s3://bucket/key or an https URL.",
+            param="image",
+        )
+    if match := S3_URL.fullmatch(image):
+        return Body(fields, s3=(match[1], match[2]))
+    if image.startswith("https://"):
+        return Body(fields, url=image)
+    head = DATA_URL.match(image)
+    try:
+        return Body(fields, content=base64.b64decode(image[head.end() if head else 0 :], validate=True))
+    except (binascii.Error, ValueError) as error:
+        raise InvalidRequest(
+            "The field image is neither base64, a data: URL, s3://bucket/key nor an https URL.", param="image"
+        ) from error
+
+
+def _bytes(body: str, *, is_base64: bool) -> bytes:
+    if not is_base64:
+        return body.encode()
+    try:
+        return base64.b64decode(body, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidRequest("The body cannot be read.") from error
+
+
+def _header(content_type: str) -> Message:
+    message = Message()
+    message["Content-Type"] = content_type
+    return message

@@ -1,0 +1,115 @@
+"""Fetch a source from an https URL without becoming somebody's way into a private network.
+
+Only hosts on the stack's list, only https on port 443, no redirects. The name is resolved once, every address it
+has must be public, and the connection goes to that very address, so a name that changes its mind between check
+and use gains nothing.
+"""
+
+import ipaddress
+import socket
+import time
+from collections.abc import Callable, Collection
+from urllib.parse import urlsplit
+
+import certifi
+import urllib3
+
+from .errors import InvalidRequest, SourceNotFound, SourceTooLarge
+
+FETCH_SECONDS = 10.0
+CHUNK_BYTES = 64 * 1024
+
+Resolve = Callable[[str], list[str]]
+
+
+def resolve(host: str) -> list[str]:
+    """Return every address of a host, as texts."""
+    return [str(found[4][0]) for found in socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM)]
+
+
+def check_url(url: str, allowed_hosts: Collection[str]) -> tuple[str, str]:
+    """Return (host, path with query) of a URL that may be fetched.
+
+    Raises:
+        InvalidRequest: another scheme, a port, a user, or a host that is not on the list.
+    """
+    try:
+        parts = urlsplit(url)
+        plain = parts.scheme == "https" and parts.port in {None, 443} and "@" not in parts.netloc
+    except ValueError:
+        plain = False
+    if not plain or not parts.hostname:
+        raise InvalidRequest("The URL of the picture must be plain https, without port or user.", param="image")
+    if parts.hostname not in allowed_hosts:
+        raise InvalidRequest(
+            f"Pictures are not fetched from {parts.hostname[:100]!r}. The operator lists hosts in AllowedSourceHosts.",
+            param="image",
+        )
+    return parts.hostname, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+
+def public_address(host: str, resolve: Resolve) -> str:
+    """Return an address of a host all of whose addresses are public.
+
+    Raises:
+        InvalidRequest: the name is unknown, or leads into a private network.
+    """
+    try:
+        addresses = resolve(host)
+    except OSError as error:
+        raise InvalidRequest(f"The host {host} is not known.", param="image") from error
+    if not addresses or not all(_is_public(address) for address in addresses):
+        raise InvalidRequest(f"The host {host} has an address that is not public.", param="image")
+    return addresses[0]
+
+
+def _is_public(address: str) -> bool:
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    inner = getattr(parsed, "ipv4_mapped", None) or getattr(parsed, "sixtofour", None) or parsed
+    teredo = getattr(parsed, "teredo", None)
+    return inner.is_global and not inner.is_multicast and not teredo
+
+
+def fetch(url: str, *, allowed_hosts: Collection[str], max_bytes: int, resolve: Resolve = resolve) -> bytes:
+    """Fetch a picture.
+
+    Args:
+        url: https, of an allowed host.
+        allowed_hosts: names, in lower case.
+        max_bytes: at which reading stops.
+        resolve: from host to addresses.
+
+    Raises:
+        InvalidRequest: the URL may not be fetched. SourceNotFound: it could not be.
+        SourceTooLarge: more than `max_bytes`.
+    """
+    host, path = check_url(url, allowed_hosts)
+    address = public_address(host, resolve)
+    deadline = time.monotonic() + FETCH_SECONDS
+    with urllib3.HTTPSConnectionPool(
+        address,
+        443,
+        server_hostname=host,
+        assert_hostname=host,
+        ca_certs=certifi.where(),
+        timeout=urllib3.Timeout(connect=3, read=5),
+        retries=False,
+    ) as pool:
+        try:
+            response = pool.request("GET", path, headers={"Host": host}, redirect=False, preload_content=False)
+            return _read(response, host, max_bytes, deadline)
+        except urllib3.exceptions.HTTPError as error:
+            raise SourceNotFound(f"The picture could not be fetched from {host}.", param="image") from error
+
+
+def _read(response: urllib3.BaseHTTPResponse, host: str, max_bytes: int, deadline: float) -> bytes:
+    if response.status != 200:
+        raise SourceNotFound(f"{host} answered HTTP {response.status} instead of a picture.", param="image")
+    content = bytearray()
+    while chunk := response.read1(CHUNK_BYTES):
+        content += chunk
+        if len(content) > max_bytes:
+            raise SourceTooLarge(f"The picture at {host} has more than {max_bytes} bytes (MaxSourceBytes).")
+        if time.monotonic() > deadline:
+            raise SourceNotFound(f"{host} takes longer than {FETCH_SECONDS:g} seconds.", param="image")
+    return bytes(content)

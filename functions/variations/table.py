@@ -1,0 +1,129 @@
+"""Talk to the jobs table in plain Python values, and translate DynamoDB's failures once."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.exceptions import BotoCoreError, ClientError
+
+from .errors import ConfigurationError, StorageFailed
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_dynamodb.type_defs import PutTypeDef
+
+KEY = "job_id"
+
+
+class ConditionFailed(Exception):
+    """A conditional write found the table in another state than its condition wants."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A DynamoDB table keyed by `job_id`; numbers come back as Decimal."""
+
+    client: "DynamoDBClient"
+    name: str
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """Read one item as it is now, or None."""
+        with _translated():
+            found = self.client.get_item(TableName=self.name, Key=self._key(key), ConsistentRead=True)
+        return _deserialize(found["Item"]) if "Item" in found else None
+
+    def update(self, key: str, expression: str, condition: str, **values: Any) -> dict[str, Any]:
+        """Change one item if the condition holds.
+
+        Args:
+            key: of the item, which is made if there is none.
+            expression: DynamoDB's UpdateExpression; `:name` stands for the value of that name.
+            condition: DynamoDB's ConditionExpression.
+            values: for both, each of them used.
+
+        Returns:
+            The item as it is after.
+
+        Raises:
+            ConditionFailed: the condition does not hold.
+            StorageFailed: DynamoDB failed. ConfigurationError: no such table, or no permission.
+        """
+        with _translated():
+            updated = self.client.update_item(
+                TableName=self.name,
+                Key=self._key(key),
+                UpdateExpression=expression,
+                ConditionExpression=condition,
+                ExpressionAttributeValues={f":{name}": value for name, value in _serialize(values).items()},
+                ReturnValues="ALL_NEW",
+            )
+        return _deserialize(updated["Attributes"])
+
+    def put_together(
+        self, items: Mapping[str, Mapping[str, Any]], conditions: Mapping[str, str], **values: Any
+    ) -> None:
+        """Write several items, all or none.
+
+        Args:
+            items: key -> attributes.
+            conditions: key -> ConditionExpression for it; a key without one must not be there yet.
+            values: for the conditions.
+
+        Raises:
+            ConditionFailed: one of them does not hold, or somebody else writes the same items right now.
+        """
+        with _translated():
+            self.client.transact_write_items(
+                TransactItems=[
+                    {"Put": self._put(key, attributes, conditions.get(key, f"attribute_not_exists({KEY})"), values)}
+                    for key, attributes in items.items()
+                ]
+            )
+
+    def _put(self, key: str, attributes: Mapping[str, Any], condition: str, values: Mapping[str, Any]) -> "PutTypeDef":
+        put: PutTypeDef = {
+            "TableName": self.name,
+            "Item": _serialize({KEY: key, **attributes}),
+            "ConditionExpression": condition,
+        }
+        if used := {f":{name}": value for name, value in _serialize(values).items() if f":{name}" in condition}:
+            put["ExpressionAttributeValues"] = used  # DynamoDB takes neither an unused value nor an empty dict
+        return put
+
+    def _key(self, key: str) -> dict[str, Any]:
+        return {KEY: {"S": key}}
+
+
+def without_none(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields, and those of dicts inside them, without the ones that are None."""
+    return {
+        name: without_none(value) if isinstance(value, Mapping) else value
+        for name, value in fields.items()
+        if value is not None
+    }
+
+
+def _serialize(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: TypeSerializer().serialize(value) for name, value in values.items()}
+
+
+def _deserialize(item: Any) -> dict[str, Any]:
+    return {name: TypeDeserializer().deserialize(value) for name, value in item.items()}
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn botocore's exceptions into the error tree, and failed conditions into ConditionFailed."""
+    try:
+        yield
+    except ClientError as error:
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        if code in {"ConditionalCheckFailedException", "TransactionCanceledException"}:
+            raise ConditionFailed(code) from error
+        if code in {"AccessDeniedException", "ResourceNotFoundException"}:
+            raise ConfigurationError(f"The jobs table refuses us: {code}. Deploy the stack again.") from error
+        raise StorageFailed(f"The jobs table failed: {code}.") from error
+    except BotoCoreError as error:
+        raise StorageFailed(f"The jobs table failed: {type(error).__name__}.") from error

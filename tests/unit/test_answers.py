@@ -1,0 +1,225 @@
+"""Answers of providers become pictures or an error of ours, in whatever shape they come."""
+
+import base64
+import contextlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from variations.dialects.answers import Complaint, parse_answer, parse_complaint
+from variations.errors import ProviderFailed, ProviderRefused
+
+
+def encoded(content):
+    return {"b64_json": base64.b64encode(content).decode()}
+
+
+def answer(*entries, **rest):
+    return parse_answer(json.dumps({"created": 1, "data": entries, **rest}).encode())
+
+
+def complaint(value):
+    return parse_complaint(json.dumps(value).encode())
+
+
+def test_pictures_come_in_the_order_of_the_provider_decoded_or_as_urls():
+    parsed = answer(encoded(b"first"), {"url": "https://host/second.png"}, encoded(b"third"))
+
+    assert parsed.images == (b"first", "https://host/second.png", b"third")
+
+
+def test_a_picture_that_is_there_both_ways_is_not_fetched():
+    assert answer({"url": "https://host/a.png", **encoded(b"here")}).images == (b"here",)
+
+
+@pytest.mark.parametrize("unset", [None, ""], ids=["null", "empty"])
+def test_a_url_counts_where_base64_is_not_set(unset):
+    assert answer({"b64_json": unset, "url": "/a.png"}).images == ("/a.png",)
+
+
+def test_usage_is_kept_as_the_provider_says_it():
+    assert answer(encoded(b"x"), usage={"total_tokens": 7}).usage == {"total_tokens": 7}
+
+
+@pytest.mark.parametrize("usage", [None, "7", 7, [7]], ids=["null", "text", "number", "list"])
+def test_usage_of_another_shape_is_none(usage):
+    assert answer(encoded(b"x"), usage=usage).usage is None
+
+
+@pytest.mark.parametrize("unset", [None, False, {}, ""], ids=["null", "false", "empty object", "empty text"])
+def test_an_empty_error_beside_pictures_is_no_error(unset):
+    assert answer(encoded(b"x"), error=unset).images == (b"x",)
+
+
+@pytest.mark.parametrize("body", [b'{"data": []}', b'{"data": null}', b"{}", b'{"data": "none"}', b'{"data": {}}'])
+def test_an_answer_without_any_picture_is_a_refusal(body):
+    with pytest.raises(ProviderRefused, match="without any image"):
+        parse_answer(body)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [{"message": "blocked by the filter", "code": "moderation_blocked"}, "blocked by the filter"],
+    ids=["object", "text"],
+)
+def test_an_error_inside_a_good_answer_is_a_refusal_with_the_providers_words(error):
+    with pytest.raises(ProviderRefused, match="blocked by the filter"):
+        answer(encoded(b"x"), error=error)
+
+
+@pytest.mark.xfail(strict=True, reason="only refusals.error_for masks keys; this message reaches users as it is")
+def test_an_error_inside_a_good_answer_shows_no_key():
+    with pytest.raises(ProviderRefused) as caught:
+        answer(error={"message": "Your key sk-local-1234 has no access."})
+
+    assert "sk-local-1234" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "not JSON, or is cut off"),
+        (b"<html>Bad gateway</html>", "not JSON, or is cut off"),
+        (b'{"data": [{"b64_json": "aGVsbG8', "not JSON, or is cut off"),
+        (b"\xff\xfe\xfa", "not JSON, or is cut off"),
+        (b"[]", "of a shape"),
+        (b"null", "of a shape"),
+        (b'"data"', "of a shape"),
+        (b'{"data": [{}]}', "neither b64_json nor url"),
+        (b'{"data": [7]}', "neither b64_json nor url"),
+        (b'{"data": ["https://host/a.png"]}', "neither b64_json nor url"),
+        (b'{"data": [{"b64_json": 7, "url": ["a"]}]}', "neither b64_json nor url"),
+        (b'{"data": [{"b64_json": "aGVsbG8"}]}', "not valid base64"),
+        (b'{"data": [{"b64_json": "aGVs$bG8="}]}', "not valid base64"),
+        ('{"data": [{"b64_json": "é"}]}'.encode(), "not valid base64"),
+    ],
+    ids=[
+        "empty",
+        "html",
+        "cut off",
+        "not text",
+        "list",
+        "null",
+        "text",
+        "empty entry",
+        "number as entry",
+        "text as entry",
+        "entry of other types",
+        "base64 cut off",
+        "base64 with a stray letter",
+        "base64 with an accent",
+    ],
+)
+def test_an_answer_nobody_can_read_is_a_failure_of_the_provider(body, words):
+    with pytest.raises(ProviderFailed, match=words):
+        parse_answer(body)
+
+
+def test_one_unreadable_entry_spoils_the_answer():
+    with pytest.raises(ProviderFailed):
+        answer(encoded(b"x"), {})
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (
+            {"error": {"message": "No.", "type": "invalid_request_error", "param": "size", "code": "bad_size"}},
+            Complaint("No.", "bad_size", "size"),
+        ),
+        (
+            {"error": {"message": "No.", "type": "rate_limit", "param": None, "code": None}},
+            Complaint("No.", "rate_limit"),
+        ),
+        ({"error": "No."}, Complaint("No.")),
+        ({"code": "content_policy", "error": "No."}, Complaint("No.", "content_policy")),
+        ({"detail": "No."}, Complaint("No.")),
+        ({"detail": [{"loc": ["body", "n"], "msg": "No.", "type": "int_parsing"}]}, Complaint("No.", "int_parsing")),
+        ({"detail": {"error": "No."}}, Complaint("No.")),
+        ({"message": "No."}, Complaint("No.")),
+        ({"message": "No.", "code": 503}, Complaint("No.", "503")),
+        ({"error": {"code": "moderation_blocked"}}, Complaint(code="moderation_blocked")),
+    ],
+    ids=[
+        "openai",
+        "openai without a code",
+        "text",
+        "text beside a code",
+        "detail",
+        "details of a validation",
+        "error inside a detail",
+        "message",
+        "message beside a number",
+        "code alone",
+    ],
+)
+def test_the_providers_words_are_found_in_every_known_shape(body, expected):
+    assert complaint(body) == expected
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html><h1>502</h1></html>", b"[]", b"7", b"null", b"{}", b'{"error": 7}', b'{"detail": []}', b"\xff"],
+)
+def test_garbage_holds_no_complaint(body):
+    assert parse_complaint(body) == Complaint()
+
+
+def test_a_long_message_is_cut():
+    assert complaint({"error": {"message": "x" * 501}}).message == "x" * 500
+
+
+@pytest.mark.parametrize(
+    "parse", [pytest.param(parse_answer, id="answer"), pytest.param(parse_complaint, id="complaint")]
+)
+@pytest.mark.xfail(strict=True, raises=RecursionError, reason="RecursionError is not translated")
+def test_json_nested_too_deep_is_garbage_like_any_other(parse):
+    found = Complaint()
+    with contextlib.suppress(ProviderFailed):
+        found = parse(b"[" * 100_000)
+
+    assert found == Complaint()
+
+
+NAMES = ["data", "b64_json", "url", "usage", "error", "message", "code", "param", "detail", "msg", "loc", "type"]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10) | st.just("aGVsbG8="),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
+    max_leaves=12,
+)
+LIKELY = st.fixed_dictionaries({"data": st.lists(JSON, max_size=3)}, optional={"error": JSON, "usage": JSON})
+BODIES = st.binary() | (JSON | LIKELY).map(lambda value: json.dumps(value).encode())
+
+
+@given(BODIES)
+def test_whatever_is_answered_is_pictures_or_a_refusal_or_a_failure(body):
+    try:
+        parsed = parse_answer(body)
+    except (ProviderRefused, ProviderFailed):
+        return
+
+    assert parsed.images
+    assert all(isinstance(image, bytes | str) for image in parsed.images)
+
+
+@given(BODIES)
+def test_whatever_is_complained_it_is_texts_of_bounded_length(body):
+    found = parse_complaint(body)
+
+    assert len(found.message) <= 500
+    assert all(isinstance(text, str) for text in (found.message, found.code, found.param))
+
+
+@given(st.lists(st.binary(min_size=1), min_size=1, max_size=10))
+def test_every_picture_comes_out_as_it_was_sent(pictures):
+    assert answer(*map(encoded, pictures)).images == tuple(pictures)
+
+
+@given(st.data())
+def test_an_answer_that_is_cut_off_anywhere_is_a_failure(data):
+    body = json.dumps({"data": [encoded(b"a picture"), encoded(b"another")]}).encode()
+    end = data.draw(st.integers(0, len(body) - 1))
+
+    with pytest.raises(ProviderFailed, match="cut off"):
+        parse_answer(body[:end])

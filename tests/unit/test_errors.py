@@ -1,0 +1,108 @@
+"""The error tree is the one its module draws, and each error has a code and a status of its own."""
+
+import re
+
+import pytest
+from variations import errors, http_api
+from variations.errors import VariationError
+
+
+def subclasses(kind):
+    for child in kind.__subclasses__():
+        yield child
+        yield from subclasses(child)
+
+
+def drawn_tree():
+    """Read name -> (name of the parent, words) out of the drawing in the module's docstring."""
+    path, tree = [], {}
+    for line in errors.__doc__.splitlines():
+        match = re.match(r" {4}((?:│ {3}| {4})*(?:[├└]── )?)([A-Z]\w+)(.*)$", line)
+        if match:
+            depth = len(match[1]) // 4
+            tree[match[2]] = (path[depth - 1] if depth else None, match[3].strip())
+            path[depth:] = [match[2]]
+    return tree
+
+
+CLASSES = [VariationError, *subclasses(VariationError)]
+# Status and "asked again by the worker" of each class: the table of the design, section "Errors".
+TABLE = {
+    "InvalidRequest": (400, False),
+    "Unauthorized": (401, False),
+    "ModelNotFound": (404, False),
+    "SourceNotFound": (404, False),
+    "NotFound": (404, False),
+    "SourceTooLarge": (413, False),
+    "UnsupportedImage": (415, False),
+    "ProviderRefused": (422, False),
+    "ProviderBusy": (429, True),
+    "ProviderDenied": (502, False),
+    "ProviderFailed": (502, False),  # but for those answers that `refusals` marks
+    "ProviderUnreachable": (502, True),
+    "ProviderError": (502, False),
+    "ProviderTimeout": (504, False),
+    "JobRunning": (504, True),  # a worker's message comes back when the lease of the other one ends
+    "StorageFailed": (503, True),
+    "ConfigurationError": (500, False),
+    "VariationError": (500, False),
+}
+every_class = pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+
+
+def test_the_tree_in_the_docstring_is_the_real_tree():
+    real = {kind.__name__: None if kind is VariationError else kind.__base__.__name__ for kind in CLASSES}
+
+    assert {name: parent for name, (parent, _) in drawn_tree().items()} == real
+
+
+def test_every_leaf_of_the_drawing_says_what_it_means():
+    leaves = {kind.__name__ for kind in CLASSES if not kind.__subclasses__()}
+
+    assert all(words for name, (_, words) in drawn_tree().items() if name in leaves)
+
+
+def test_no_two_errors_share_a_code():
+    codes = [kind.code for kind in CLASSES]
+
+    assert sorted(set(codes)) == sorted(codes)
+
+
+@every_class
+def test_every_error_has_a_code_of_its_own_in_small_letters(kind):
+    assert re.fullmatch(r"[a-z]+(_[a-z]+)*", vars(kind)["code"])
+
+
+@every_class
+def test_every_error_has_a_docstring_of_its_own(kind):
+    assert kind.__doc__
+    assert kind.__doc__ not in {parent.__doc__ for parent in kind.__mro__[1:]}
+
+
+@every_class
+def test_every_error_has_the_status_of_the_design(kind):
+    assert http_api.status_of(kind) == TABLE[kind.__name__][0]
+
+
+@every_class
+def test_only_errors_that_surely_cost_nothing_are_tried_again(kind):
+    assert kind("It happened.").retryable is TABLE[kind.__name__][1]
+
+
+def test_an_error_without_a_row_has_the_status_of_its_nearest_ancestor():
+    parent = type("Parent", (errors.ProviderTimeout,), {})
+
+    assert http_api.status_of(type("Child", (parent,), {})) == 504
+
+
+def test_one_error_may_be_retryable_without_changing_its_class():
+    assert errors.ProviderFailed("503", retryable=True).retryable
+    assert not errors.ProviderFailed("502").retryable
+    assert not errors.StorageFailed("full", retryable=False).retryable
+
+
+def test_an_error_says_its_message_and_keeps_what_it_was_told():
+    error = errors.ProviderBusy("Come back later.", param="n", retry_after_seconds=30)
+
+    assert str(error) == error.message == "Come back later."
+    assert (error.param, error.retry_after_seconds) == ("n", 30)

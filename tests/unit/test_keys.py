@@ -1,0 +1,176 @@
+"""Keys are read from Secrets Manager, kept for five minutes, and never shown."""
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+from variations.errors import ConfigurationError
+from variations.keys import ClientKeys, ProviderKey, Secret
+
+
+class SecretsManager:
+    """Stands in for the client of Secrets Manager: hands out `secret`, or raises it."""
+
+    def __init__(self, secret):
+        self.secret = secret
+        self.asked = []
+
+    def get_secret_value(self, *, SecretId):  # noqa: N803 - boto3's word
+        self.asked.append(SecretId)
+        if isinstance(self.secret, Exception):
+            raise self.secret
+        return {"SecretBinary": self.secret} if isinstance(self.secret, bytes) else {"SecretString": self.secret}
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+def secret_of(secret, clock=None):
+    return Secret(SecretsManager(secret), "the-secret", clock or Clock())
+
+
+def provider_key(secret):
+    return ProviderKey(secret_of(secret)).value()
+
+
+def clients(secret):
+    return ClientKeys(secret_of(secret)).by_caller()
+
+
+def test_a_secret_is_read_on_first_use_and_not_before():
+    secret = secret_of("test")
+
+    assert secret.client.asked == []
+    assert secret.text() == "test"
+    assert secret.client.asked == ["the-secret"]
+
+
+@pytest.mark.parametrize("text", ["test", ""], ids=["key", "empty"])
+def test_a_secret_is_kept_for_five_minutes(text):
+    clock = Clock()
+    secret = secret_of(text, clock)
+    secret.text()
+
+    clock.now += 300
+    assert secret.text() == text
+    assert len(secret.client.asked) == 1
+
+
+def test_a_rotated_secret_is_noticed_after_five_minutes():
+    clock = Clock()
+    secret = secret_of("test", clock)
+    secret.text()
+
+    secret.client.secret = "sk-local"
+    clock.now += 301
+    assert secret.text() == "sk-local"
+    clock.now += 300
+    assert secret.text() == "sk-local"
+    assert len(secret.client.asked) == 2
+
+
+def test_a_refresh_reads_the_secret_at_once_and_keeps_it_for_another_five_minutes():
+    clock = Clock()
+    secret = secret_of("test", clock)
+    secret.text()
+
+    secret.client.secret = "sk-local"
+    clock.now += 299
+    secret.refresh()
+    clock.now += 299
+    assert secret.text() == "sk-local"
+    assert len(secret.client.asked) == 2
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "GetSecretValue"),
+        EndpointConnectionError(endpoint_url="https://secrets.test"),
+        b"binary",
+    ],
+    ids=["no permission", "no connection", "binary secret"],
+)
+def test_a_secret_that_cannot_be_read_is_a_matter_of_configuration_that_names_it(failure):
+    with pytest.raises(ConfigurationError, match="The secret the-secret cannot be read"):
+        secret_of(failure).text()
+
+
+def test_a_secret_is_not_shown_where_objects_are_printed():
+    secret = secret_of("sk-local")
+    secret.text()
+
+    assert "sk-local" not in repr(ProviderKey(secret))
+
+
+@pytest.mark.parametrize(
+    ("secret", "key"),
+    [
+        ("sk-local", "sk-local"),
+        (" sk-local\n", "sk-local"),
+        ('{"apiKey": "sk-local"}', "sk-local"),
+        ('\n{"apiKey": " sk-local ", "owner": "ann"}', "sk-local"),
+        ("", ""),
+        ('{"apiKey": ""}', ""),
+    ],
+    ids=["bare", "bare with blanks", "json", "json with blanks", "no key", "json without a key"],
+)
+def test_a_provider_key_is_read_bare_or_from_json(secret, key):
+    assert provider_key(secret) == key
+
+
+@pytest.mark.parametrize(
+    "secret",
+    ["sk local", "sk\nlocal", "schlüssel", '{"apiKey": "sk local"}', '{"key": "sk-local"}', '{"apiKey": "sk-loc'],
+    ids=["blank", "two lines", "accent", "blank in json", "another name", "cut off"],
+)
+def test_a_provider_key_that_no_header_can_carry_is_refused_without_showing_it(secret):
+    with pytest.raises(ConfigurationError, match="provider secret must be the bare key") as caught:
+        provider_key(secret)
+
+    assert "local" not in caught.value.message
+
+
+@pytest.mark.xfail(strict=True, reason="null becomes the key 'None', and a number or a list a key of its own")
+@pytest.mark.parametrize("value", ["null", "7", "[]", "{}"])
+def test_a_provider_key_that_is_no_text_is_refused(value):
+    with pytest.raises(ConfigurationError):
+        provider_key(f'{{"apiKey": {value}}}')
+
+
+def test_client_keys_are_read_by_caller():
+    assert clients('{"ann": "test", "ben": "sk-local"}') == {"ann": "test", "ben": "sk-local"}
+
+
+def test_a_client_key_that_was_added_is_known_after_five_minutes():
+    clock = Clock()
+    keys = ClientKeys(secret_of('{"ann": "test"}', clock))
+    keys.by_caller()
+
+    keys.secret.client.secret = '{"ben": "sk-local"}'
+    clock.now += 301
+    assert keys.by_caller() == {"ben": "sk-local"}
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "",
+        "test",
+        '["test"]',
+        '"test"',
+        "null",
+        '{"ann": 7}',
+        '{"ann": ""}',
+        '{"ann": null}',
+        '{"ann": {"key": "test"}}',
+    ],
+    ids=["empty", "bare", "list", "text", "null", "number", "empty key", "null key", "nested"],
+)
+def test_client_keys_that_are_not_texts_by_caller_are_refused_without_showing_them(secret):
+    with pytest.raises(ConfigurationError, match=r'JSON like \{"caller name": "key"\}') as caught:
+        clients(secret)
+
+    assert "test" not in caught.value.message

@@ -1,0 +1,230 @@
+"""Messages on the queue become orders, each upload its own; ended jobs are announced."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from variations.errors import InvalidRequest
+from variations.messages import parse_message, write_completion
+from variations.model import Order, SourceLocation
+
+
+def event(key="uploads/cat.png", bucket="pictures", **changes):
+    uploaded = {"key": key, "size": 7, "etag": "e7", "sequencer": "0055AED6DCD90281E5", **changes}
+    return {
+        "version": "0",
+        "source": "aws.s3",
+        "detail-type": "Object Created",
+        "detail": {"bucket": {"name": bucket}, "object": {k: v for k, v in uploaded.items() if v is not None}},
+    }
+
+
+def order_of(*args, **changes):
+    (order,) = parse_message(json.dumps(event(*args, **changes)))
+    return order
+
+
+def test_an_upload_is_an_order_with_its_results_beside_it():
+    order = order_of()
+
+    assert order == Order(
+        job_id=order.job_id,
+        source=SourceLocation("pictures", "uploads/cat.png", version_id=None, etag="e7"),
+        results_prefix=f"uploads/cat.png/{order.job_id}",
+        caller="s3",
+    )
+
+
+def test_an_upload_to_a_versioned_bucket_is_pinned_to_its_version():
+    assert order_of(**{"version-id": "v1"}).source == SourceLocation("pictures", "uploads/cat.png", "v1", "e7")
+
+
+def test_an_upload_without_an_etag_is_pinned_to_nothing():
+    assert order_of(etag=None).source.etag is None
+    assert order_of(etag="", **{"version-id": ""}).source == SourceLocation("pictures", "uploads/cat.png")
+
+
+@pytest.mark.parametrize("key", ["a b+c%20d.png", "ünï/çödé 🐈.png", "a\nb", "a/../b", "'; DROP"])
+def test_a_key_is_taken_as_it_stands(key):
+    order = order_of(key)
+
+    assert order.source.key == key
+    assert order.results_prefix == f"{key}/{order.job_id}"
+
+
+@pytest.mark.parametrize("key", ["uploads/", "a/b/"])
+def test_the_empty_objects_that_stand_for_folders_are_no_orders(key):
+    assert parse_message(json.dumps(event(key))) == []
+
+
+def test_an_event_that_is_delivered_twice_is_one_job():
+    assert order_of().job_id == order_of().job_id
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"key": "uploads/dog.png"}, {"bucket": "others"}, {"sequencer": "0055AED6DCD90281E6"}, {"version-id": "v2"}],
+    ids=["key", "bucket", "sequencer", "version"],
+)
+def test_every_upload_is_a_job_of_its_own(change):
+    assert order_of(**change).job_id != order_of().job_id
+
+
+def test_the_version_of_an_upload_counts_more_than_its_sequencer():
+    first, second = (order_of(sequencer=sequencer, **{"version-id": "v1"}) for sequencer in ("01", "02"))
+
+    assert first.job_id == second.job_id
+
+
+def test_a_job_id_is_short_enough_for_people_and_fits_into_a_url():
+    job_id = order_of("ünï/çödé").job_id
+
+    assert len(job_id) == 32
+    assert set(job_id) <= set("0123456789abcdef")
+
+
+@pytest.mark.parametrize(("letter", "width"), [("x", 1), ("é", 2), ("🐈", 4)], ids=["ascii", "accents", "cats"])
+def test_results_lie_beside_the_source_as_long_as_s3_has_room_for_their_keys(letter, width):
+    longest = 1024 - len("/variation-10.jpeg") - len("/") - 32
+    fits = letter * (longest // width)
+
+    assert order_of(fits).results_prefix.startswith(fits)
+    beyond = order_of(fits + letter)
+    assert beyond.results_prefix == f"jobs/{beyond.job_id}"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"source": "aws.ec2"},
+        {"detail-type": "Object Deleted"},
+        {"source": "image-variations", "detail-type": "Variations Completed"},
+    ],
+    ids=["another service", "deletion", "our own event"],
+)
+def test_other_events_are_refused_with_what_the_queue_takes(change):
+    with pytest.raises(InvalidRequest, match="takes S3 'Object Created' events"):
+        parse_message(json.dumps(event() | change))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "hello",
+        "{",
+        "[]",
+        "null",
+        "7",
+        '"aws.s3"',
+        "{}",
+        '{"source": "aws.s3", "detail-type": "Object Created"}',
+        '{"source": "aws.s3", "detail-type": "Object Created", "detail": null}',
+        '{"source": "aws.s3", "detail-type": "Object Created", "detail": {"bucket": "b", "object": "k"}}',
+        json.dumps(event(sequencer=None)),
+        json.dumps(event(sequencer=7)),
+        json.dumps(event("\ud800")),
+    ],
+)
+def test_a_message_nobody_can_read_is_refused(body):
+    with pytest.raises(InvalidRequest, match="not an S3 'Object Created' event"):
+        parse_message(body)
+
+
+@pytest.mark.xfail(strict=True, raises=RecursionError, reason="RecursionError is not translated")
+def test_a_message_nested_too_deep_is_refused():
+    with pytest.raises(InvalidRequest):
+        parse_message("[" * 100_000)
+
+
+@pytest.mark.xfail(strict=True, reason="anything is taken as a text: null becomes the key 'None'")
+@pytest.mark.parametrize("change", [{"bucket": None}, {"key": {"a": 1}}, {"etag": 7}], ids=["bucket", "key", "etag"])
+def test_an_upload_whose_names_are_no_texts_is_refused(change):
+    with pytest.raises(InvalidRequest):
+        order_of(**change)
+
+
+NAMES = ["source", "detail-type", "detail", "bucket", "name", "object", "key", "sequencer", "version-id", "etag"]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
+    max_leaves=10,
+)
+CREATED = st.fixed_dictionaries(
+    {
+        "source": st.just("aws.s3"),
+        "detail-type": st.just("Object Created"),
+        "detail": JSON
+        | st.fixed_dictionaries(
+            {
+                "bucket": st.fixed_dictionaries({"name": JSON}),
+                "object": st.fixed_dictionaries(
+                    {"key": JSON | st.text(max_size=1500)},
+                    optional={"sequencer": JSON, "version-id": JSON, "etag": JSON},
+                ),
+            }
+        ),
+    }
+)
+
+
+@given(st.text() | (JSON | CREATED).map(json.dumps))
+def test_whatever_is_on_the_queue_is_orders_or_a_refusal(body):
+    try:
+        orders = parse_message(body)
+    except InvalidRequest:
+        return
+
+    for order in orders:
+        assert len(order.job_id) == 32
+        assert order.results_prefix.endswith(order.job_id)
+        assert len(f"{order.results_prefix}/variation-10.jpeg".encode()) <= 1024
+
+
+def manifest(state, results=(), error=None):
+    return {
+        "job_id": "j1",
+        "state": state,
+        "source": {"bucket": "pictures", "key": "uploads/cät.png", "etag": "e7"},
+        "results": [{"key": key, "sha256": "0", "width": 7} for key in results],
+        "error": error,
+        "request": {"prompt": "a secret wish"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("state", "kind"),
+    [
+        ("succeeded", "Variations Completed"),
+        ("partial", "Variations Completed"),
+        ("failed", "Variations Failed"),
+    ],
+)
+def test_the_end_of_a_job_is_announced_by_how_it_ended(state, kind):
+    entry = write_completion(manifest(state), "results", "p/j1")
+
+    assert (entry["Source"], entry["DetailType"]) == ("image-variations", kind)
+    assert json.loads(entry["Detail"])["state"] == state
+
+
+def test_an_announcement_says_where_everything_lies_and_no_more():
+    error = {"code": "provider_failed", "message": "One is missing.", "param": None}
+    entry = write_completion(manifest("partial", ["p/j1/variation-01.png"], error), "results", "p/j1")
+
+    assert json.loads(entry["Detail"]) == {
+        "job_id": "j1",
+        "state": "partial",
+        "source": {"bucket": "pictures", "key": "uploads/cät.png"},
+        "manifest": {"bucket": "results", "key": "p/j1/manifest.json"},
+        "results": [{"bucket": "results", "key": "p/j1/variation-01.png"}],
+        "error": error,
+    }
+
+
+def test_an_announcement_of_ten_results_with_the_longest_keys_fits_into_an_event():
+    prefix = "🐈" * 240
+    keys = [f"{prefix}/variation-{number:02}.jpeg" for number in range(1, 11)]
+    entry = write_completion(manifest("succeeded", keys), "b" * 63, prefix)
+
+    assert len(json.dumps(entry, ensure_ascii=False).encode()) < 256 * 1024
