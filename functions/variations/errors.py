@@ -50,11 +50,15 @@ class VariationError(Exception):
         retryable: bool | None = None,
     ) -> None:
         super().__init__(message)
-        self.message = message
         self.param = param
         self.retry_after_seconds = retry_after_seconds
         if retryable is not None:
             self.retryable = retryable
+
+    @property
+    def message(self) -> str:
+        """Return the sentence."""
+        return str(self.args[0])
 
 
 class InvalidRequest(VariationError):

@@ -106,5 +106,5 @@ def write_completion(manifest: Mapping[str, Any], results_bucket: str, prefix: s
     return {
         "Source": EVENT_SOURCE,
         "DetailType": "Variations Failed" if failed else "Variations Completed",
-        "Detail": json.dumps(detail, ensure_ascii=False),
+        "Detail": json.dumps(detail),
     }

@@ -4,10 +4,11 @@ Nothing is ever sent twice from here but for one case that was surely not billed
 rotated. Whether a failure may be tried again is a property of the error that is raised.
 """
 
+import contextlib
+import ssl
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -17,10 +18,11 @@ import urllib3
 
 from .dialects.answers import parse_answer
 from .dialects.call import ProviderCall
-from .errors import ProviderFailed, ProviderTimeout, ProviderUnreachable
+from .errors import ProviderFailed, ProviderTimeout, ProviderUnreachable, VariationError
 from .keys import ProviderKey
 from .model import Answer, ImageModel
 from .models_list import parse_models
+from .patience import PatientAdapter
 from .refusals import error_for
 
 CONNECT_SECONDS = 5.0
@@ -39,6 +41,8 @@ class Provider:
     def __post_init__(self) -> None:
         # No .netrc that replaces our key, no proxy from a variable somebody left behind.
         self.session.trust_env = False
+        for scheme in ("https://", "http://"):
+            self.session.mount(scheme, PatientAdapter())
 
     def list_models(self, *, deadline: float) -> list[ImageModel]:
         """List what the provider offers.
@@ -49,8 +53,9 @@ class Provider:
         Raises:
             ProviderError: as for `send`.
         """
-        _, body = self._request("GET", self._url("models"), deadline=deadline)
-        return parse_models(body)
+        with self._key_hidden():
+            _, body = self._request("GET", self._url("models"), deadline=deadline)
+            return parse_models(body)
 
     def send(self, call: ProviderCall, *, deadline: float) -> Answer:
         """Send one paid call and read its pictures.
@@ -60,28 +65,44 @@ class Provider:
             deadline: `time.monotonic()` seconds by which the whole answer must be here.
 
         Raises:
-            ProviderUnreachable: nothing was sent. ProviderTimeout: sent, no whole answer in time.
+            ProviderUnreachable: nothing was sent, for want of a connection or of time.
+            ProviderTimeout: sent, no whole answer in time.
             ProviderBusy, ProviderRefused, ProviderDenied, ModelNotFound: the provider says so.
             ProviderFailed: 5xx, a broken connection, an answer that cannot be read.
         """
         part = (call.picture_name, call.picture.content, call.picture.content_type)
-        response, body = self._request(
-            "POST",
-            self._url(call.path),
-            deadline=deadline,
-            # Everything in `files`, as a request without fields must be multipart too.
-            files=[(name, (None, value)) for name, value in call.fields.items()] + [(call.picture_field, part)],
-        )
-        parsed = parse_answer(body)
-        images = [image if isinstance(image, bytes) else self._fetch(image, deadline) for image in parsed.images]
+        # Everything in `files`, as a request without fields must be multipart too.
+        files = [(name, (None, value)) for name, value in call.fields.items()] + [(call.picture_field, part)]
+        with self._key_hidden():
+            response, body = self._request("POST", self._url(call.path), deadline=deadline, files=files)
+            parsed = parse_answer(body)
+            images = [image if isinstance(image, bytes) else self._fetch(image, deadline) for image in parsed.images]
         return Answer(tuple(images), response.headers.get("x-request-id"), parsed.usage)
 
+    @contextlib.contextmanager
+    def _key_hidden(self) -> Iterator[None]:
+        """Keep the key out of errors, should the provider quote it."""
+        try:
+            yield
+        except VariationError as error:
+            if key := self.key.value():
+                error.args = (error.message.replace(key, "[key]"),)
+            raise
+
     def _fetch(self, url: str, deadline: float) -> bytes:
-        """Get an image that was answered as a URL, from the provider's own origin and from nowhere else."""
-        absolute = urljoin(self.base_url, url)
-        if urlsplit(absolute)[:2] != urlsplit(self.base_url)[:2]:
-            raise ProviderFailed(f"The provider put its image on another host ({urlsplit(absolute).hostname}).")
-        return self._request("GET", absolute, deadline=deadline)[1]
+        """Get an image that was answered as a URL, from the provider's own origin and from nowhere else.
+
+        The call that made it is paid for, so however this fails, it must not look as if nothing had been billed.
+        """
+        try:
+            absolute = urljoin(self.base_url, url)
+            if urlsplit(absolute)[:2] != urlsplit(self.base_url)[:2]:
+                raise ProviderFailed(f"The provider put its image on another host ({urlsplit(absolute).hostname}).")
+            return self._request("GET", absolute, deadline=deadline)[1]
+        except ProviderTimeout:
+            raise
+        except (VariationError, ValueError) as error:
+            raise ProviderFailed(f"An image that the provider made could not be fetched: {error}") from error
 
     def _url(self, path: str) -> str:
         return f"{self.base_url.rstrip('/')}/{path}"
@@ -105,6 +126,8 @@ class Provider:
         headers = {"User-Agent": "image-variations", "Connection": "close"}
         if key:
             headers["Authorization"] = f"Bearer {key}"
+        if deadline <= time.monotonic():
+            raise ProviderUnreachable("There was no time left to ask the provider; nothing was sent.")
         with (
             _translated(urlsplit(url).hostname or ""),
             self.session.request(
@@ -117,14 +140,16 @@ class Provider:
                 **content,
             ) as response,
         ):
-            return response, _read(response.raw, deadline)
+            body = _read(response.raw, deadline)
+        self.session.close()  # requests would keep the connection, whatever the header says
+        return response, body
 
 
 def _read(raw: urllib3.HTTPResponse, deadline: float) -> bytes:
     """Read a body whole, but by the deadline however slowly it drips, and within MAX_ANSWER_BYTES."""
     body = bytearray()
     # A read blocks for as long as the whole call might have taken, so a second thread wakes it in time.
-    alarm = threading.Timer(_seconds_left(deadline), raw.shutdown)
+    alarm = threading.Timer(_seconds_left(deadline), _wake, [raw])
     alarm.start()
     try:
         while chunk := raw.read1(CHUNK_BYTES, decode_content=True):
@@ -136,7 +161,13 @@ def _read(raw: urllib3.HTTPResponse, deadline: float) -> bytes:
         raise
     finally:
         alarm.cancel()
+    _seconds_left(deadline)  # a body without a length just ends
     return bytes(body)
+
+
+def _wake(raw: urllib3.HTTPResponse) -> None:
+    with contextlib.suppress(OSError, RuntimeError, ValueError):  # it may have ended this very moment
+        raw.shutdown()
 
 
 def _seconds_left(deadline: float) -> float:
@@ -156,7 +187,7 @@ CUT_OFF = (
 )
 
 
-@contextmanager
+@contextlib.contextmanager
 def _translated(host: str) -> Iterator[None]:
     """Turn every exception of requests and urllib3 into the error tree, the most specific first."""
     try:
@@ -176,10 +207,9 @@ def _translated(host: str) -> Iterator[None]:
 
 
 def _was_never_sent(error: requests.ConnectionError) -> bool:
-    if isinstance(error, requests.ConnectTimeout | requests.exceptions.SSLError):
-        return True
-    cause = error.args[0] if error.args else None
-    reason = getattr(cause, "reason", None)
+    reason = getattr(error.args[0] if error.args else None, "reason", None)
+    if isinstance(reason, urllib3.exceptions.SSLError):  # only the handshake surely precedes the request
+        return bool(reason.args) and isinstance(reason.args[0], ssl.SSLCertVerificationError)
     return isinstance(reason, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ConnectTimeoutError)
 
 

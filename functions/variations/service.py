@@ -3,14 +3,16 @@
 Imports no AWS, no HTTP and no environment: what it needs is handed to it, real or fake.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
+from urllib.parse import quote
 
 from . import dialects, images
 from .dialects.call import ProviderCall
-from .errors import ProviderFailed, ProviderTimeout, UnsupportedImage, VariationError
+from .errors import ProviderFailed, ProviderTimeout, StorageFailed, UnsupportedImage, VariationError
 from .manifest import Work, write_manifest
 from .messages import write_completion
 from .model import Answer, Job, Order, Picture, SourceLocation, SourceObject, Variation, VariationRequest
@@ -95,8 +97,7 @@ class Service:
         prefix = job.order.results_prefix
         if not job.is_finished:
             manifest = self.generate(job, deadline=deadline)
-            self.storage.store_manifest(prefix, manifest)
-            job = self.jobs.finish(job, manifest["state"])
+            job = self._finish(job, manifest)
         if not job.announced:
             manifest = manifest or self.storage.read_manifest(prefix)
             self.publish(write_completion(manifest, self.settings.results_bucket, prefix))
@@ -127,6 +128,15 @@ class Service:
             failure = error
         return write_manifest(work, failure, self.clock())
 
+    def _finish(self, job: Job, manifest: Mapping[str, Any]) -> Job:
+        try:
+            self.storage.store_manifest(job.order.results_prefix, manifest)
+            return self.jobs.finish(job, manifest["state"])
+        except StorageFailed:
+            with contextlib.suppress(VariationError):  # its lease would end all the same, only later
+                self.jobs.release(job)
+            raise
+
     def _prepare(self, work: Work) -> tuple[VariationRequest, Picture]:
         """Fetch the source, and read and check it and its options."""
         limits, order = self.settings, work.job.order
@@ -147,12 +157,12 @@ class Service:
         work.dialect = dialect.NAME
         if work.job.attempts:
             work.results = self.storage.list_results(work.job.order.results_prefix)
-        if not work.missing:
-            return
         edge = max(request.dimensions or (1024, 1024))
         sent = images.square_png(picture, edge) if dialect.SQUARE_PNG else images.upright(picture)
         call = dialect.build(request, sent, len(work.missing))
         work.adjustments = call.adjustments
+        if not work.missing:
+            return
         self._store(work, request, self._pay(work, call, deadline))
 
     def _pay(self, work: Work, call: ProviderCall, deadline: float) -> Answer:
@@ -171,7 +181,8 @@ class Service:
             raise
         finally:
             work.provider_seconds = time.monotonic() - started
-        work.job = self.jobs.record_outcome(work.job, "answered", request_id=answer.request_id)
+        with contextlib.suppress(StorageFailed):  # the pictures are here and paid for: store them first of all
+            work.job = self.jobs.record_outcome(work.job, "answered", request_id=answer.request_id)
         work.usage = answer.usage
         return answer
 
@@ -186,7 +197,10 @@ class Service:
                 work.warnings.append(f"Variation {number}: {error.message}")
                 continue
             work.results[number] = self.storage.store_result(
-                order.results_prefix, number, picture, {"job-id": order.job_id, "model": request.model}
+                order.results_prefix,
+                number,
+                picture,
+                {"job-id": order.job_id, "model": quote(request.model, safe="/:@")},
             )
         if not work.results:
             raise ProviderFailed("The provider's answer holds no picture that can be read.")

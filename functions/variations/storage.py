@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +40,7 @@ class Storage:
         version = {"VersionId": location.version_id} if location.version_id else {}
         with _translated(f"s3://{location.bucket}/{location.key}"):
             found = self.client.get_object(Bucket=location.bucket, Key=location.key, **version)  # type: ignore[arg-type]
-            with found["Body"] as body:
+            with closing(found["Body"]) as body:
                 etag = found["ETag"].strip('"')
                 if location.etag and etag != location.etag:
                     raise SourceNotFound("The source was replaced by a newer upload, which is a job of its own.")
@@ -113,7 +113,7 @@ class Storage:
         """Read the bytes of a stored variation."""
         with _translated(f"s3://{self.results_bucket}/{key}"):
             found = self.client.get_object(Bucket=self.results_bucket, Key=key)
-            with found["Body"] as body:
+            with closing(found["Body"]) as body:
                 return body.read()
 
     def presign_result(self, key: str) -> str:
@@ -144,7 +144,7 @@ class Storage:
             self.client.put_object(
                 Bucket=self.results_bucket,
                 Key=f"{prefix}/manifest.json",
-                Body=json.dumps(manifest, indent=2, ensure_ascii=False).encode(),
+                Body=json.dumps(manifest, indent=2, ensure_ascii=False).encode(errors="replace"),
                 ContentType="application/json",
             )
 
@@ -152,7 +152,7 @@ class Storage:
         """Read the manifest of a finished job."""
         with _translated(f"s3://{self.results_bucket}/{prefix}"):
             found = self.client.get_object(Bucket=self.results_bucket, Key=f"{prefix}/manifest.json")
-            with found["Body"] as body:
+            with closing(found["Body"]) as body:
                 manifest: dict[str, Any] = json.loads(body.read())
                 return manifest
 

@@ -1,0 +1,341 @@
+"""The books keep the same promises over a dict (the fake of the unit tests) and over DynamoDB."""
+
+from dataclasses import dataclass, replace
+
+import boto3
+import pytest
+from botocore.exceptions import ConnectTimeoutError, NoCredentialsError
+from botocore.stub import Stubber
+from moto import mock_aws
+from variations.errors import ConfigurationError, JobRunning, StorageFailed
+from variations.jobs import Jobs
+from variations.model import Attempt, Order, SourceLocation
+from variations.table import Table
+from variations.wiring import CLIENT_CONFIG
+
+from tests.fakes import Clock, FakeJobs
+
+TABLE = "jobs"
+LEASE = 600.0
+SOURCE = SourceLocation("uploads", "a b+c%20ü(1).png", version_id="v7", etag="abc")
+ORDER = Order("job-1", SOURCE, "a b+c%20ü(1).png/job-1", caller="s3")
+
+
+@dataclass
+class Books:
+    """The books under test and the clock they read."""
+
+    jobs: Jobs | FakeJobs
+    clock: Clock
+
+    def begin(self, order=ORDER):
+        return self.jobs.begin(order, lease_seconds=LEASE)
+
+    def take_over(self, order=ORDER):
+        """Begin a job after the lease of whoever holds it has ended."""
+        self.clock.now += LEASE + 1
+        return self.begin(order)
+
+
+@pytest.fixture(scope="module", name="session")
+def _session():
+    """One for all tests, as it reads the descriptions of the AWS services only once."""
+    return boto3.Session("test", "test", region_name="us-east-1")
+
+
+@pytest.fixture(name="table")
+def _table(session):
+    """An empty jobs table in this process; returns the client."""
+    with mock_aws():
+        client = session.client("dynamodb", config=CLIENT_CONFIG)
+        client.create_table(
+            TableName=TABLE,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": "job_id", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "job_id", "KeyType": "HASH"}],
+        )
+        yield client
+
+
+@pytest.fixture(name="real")
+def _real(table):
+    clock = Clock()
+    return Books(Jobs(Table(table, TABLE), 30, clock), clock)
+
+
+@pytest.fixture(name="fake")
+def _fake():
+    clock = Clock()
+    return Books(FakeJobs(clock), clock)
+
+
+@pytest.fixture(name="books", params=["fake", "real"])
+def _books(request):
+    return request.getfixturevalue(request.param)
+
+
+# The life of a job
+
+
+def test_a_new_job_is_running_for_whoever_begins_it(books):
+    job = books.begin()
+
+    assert (job.order, job.state, job.attempts) == (ORDER, "running", ())
+    assert job.created_at == int(books.clock.now)
+    assert not job.announced
+    assert not job.is_finished
+
+
+def test_an_order_without_version_and_etag_comes_back_as_it_was(books):
+    order = replace(ORDER, source=SourceLocation("uploads", "cat.png"))
+
+    assert books.begin(order).order == order
+
+
+def test_a_lease_keeps_others_out_until_it_ends(books):
+    first = books.begin()
+
+    with pytest.raises(JobRunning) as busy:
+        books.begin()
+    assert busy.value.retryable
+    wait = busy.value.retry_after_seconds
+    assert LEASE <= wait <= LEASE + 1
+    books.clock.now += wait - 1
+    with pytest.raises(JobRunning) as still:
+        books.begin()
+    assert still.value.retry_after_seconds == 1
+    books.clock.now += 1
+    assert books.begin().run != first.run
+
+
+def test_jobs_do_not_keep_each_other_out(books):
+    books.begin()
+
+    assert books.begin(replace(ORDER, job_id="job-2")).state == "running"
+
+
+def test_a_job_that_is_taken_over_keeps_its_age_and_its_attempts(books):
+    job = books.begin()
+    job = books.jobs.record_attempt(job, images=4)
+    lost = books.jobs.record_attempt(books.jobs.record_outcome(job, "provider_busy"), images=3)
+
+    taken = books.take_over()
+
+    assert taken.created_at == job.created_at
+    assert taken.attempts == lost.attempts
+    assert [(attempt.number, attempt.images, attempt.outcome) for attempt in taken.attempts] == [
+        (1, 4, "provider_busy"),
+        (2, 3, None),
+    ]
+
+
+def test_an_attempt_and_its_outcome_are_told_to_the_worker_and_written_down(books):
+    job = books.jobs.record_attempt(books.begin(), images=2)
+    assert job.attempts == (Attempt(1, images=2, started_at=int(books.clock.now)),)
+
+    job = books.jobs.record_outcome(job, "answered", request_id="req_1")
+    assert job.attempts == (Attempt(1, 2, int(books.clock.now), "answered", "req_1"),)
+
+    assert books.take_over().attempts == job.attempts
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        pytest.param(lambda jobs, job: jobs.record_attempt(job, images=1), id="an attempt"),
+        pytest.param(lambda jobs, job: jobs.record_outcome(job, "answered"), id="an outcome"),
+        pytest.param(lambda jobs, job: jobs.release(job), id="a release"),
+        pytest.param(lambda jobs, job: jobs.finish(job, "failed"), id="an end"),
+    ],
+)
+def test_after_a_takeover_the_old_worker_can_write_nothing(books, write):
+    old = books.jobs.record_attempt(books.begin(), images=1)
+    new = books.take_over()
+
+    with pytest.raises(JobRunning) as refused:
+        write(books.jobs, old)
+
+    assert refused.value.retry_after_seconds > 0
+    assert books.take_over().attempts == new.attempts == old.attempts
+
+
+def test_a_released_job_can_be_begun_again_at_once_and_knows_its_attempts(books):
+    job = books.jobs.record_attempt(books.begin(), images=1)
+    job = books.jobs.record_outcome(job, "provider_busy")
+
+    books.jobs.release(job)
+
+    again = books.begin()
+    assert (again.state, again.attempts) == ("running", job.attempts)
+    assert again.run != job.run
+
+
+def test_a_worker_that_released_its_job_holds_it_no_more(books):
+    job = books.begin()
+    books.jobs.release(job)
+
+    with pytest.raises(JobRunning):
+        books.jobs.record_attempt(job, images=1)
+    with pytest.raises(JobRunning):
+        books.jobs.finish(job, "succeeded")
+
+
+@pytest.mark.parametrize("state", ["succeeded", "partial", "failed"])
+def test_a_finished_job_is_returned_unchanged_however_often_it_is_begun(books, state):
+    job = books.jobs.record_attempt(books.begin(), images=1)
+    finished = books.jobs.finish(books.jobs.record_outcome(job, "answered", request_id="req_1"), state)
+    assert (finished.state, finished.is_finished) == (state, True)
+
+    assert books.begin() == finished
+    assert books.take_over(replace(ORDER, caller="somebody else")) == finished
+
+
+def test_a_finished_job_never_changes_not_even_by_the_worker_that_finished_it(books):
+    job = books.begin()
+    finished = books.jobs.finish(job, "failed")
+
+    for write in (
+        lambda: books.jobs.record_attempt(finished, images=1),
+        lambda: books.jobs.release(finished),
+        lambda: books.jobs.finish(finished, "succeeded"),
+    ):
+        with pytest.raises(JobRunning):
+            write()
+
+    assert books.begin() == finished
+
+
+def test_an_announcement_is_remembered_and_changes_nothing_else(books):
+    finished = books.jobs.finish(books.begin(), "succeeded")
+
+    books.jobs.record_announcement(finished)
+
+    assert books.begin() == replace(finished, announced=True)
+
+
+# What only the table knows
+
+
+def lose_first_answer(client, operation):
+    """Let botocore believe that its first try of an operation got no answer, though it had its effect."""
+    tries = []
+
+    def ask_again(attempts, **_):
+        tries.append(attempts)
+        return 0 if attempts == 1 else None
+
+    client.meta.events.register_first(f"needs-retry.dynamodb.{operation}", ask_again)
+    return tries
+
+
+def test_a_write_that_botocore_repeats_is_one_attempt(real, table):
+    tries = lose_first_answer(table, "UpdateItem")
+
+    job = real.begin()
+    job = real.jobs.record_attempt(job, images=4)
+    job = real.jobs.record_outcome(job, "provider_busy")
+    job = real.jobs.record_attempt(job, images=4)
+    finished = real.jobs.finish(real.jobs.record_outcome(job, "answered"), "succeeded")
+
+    assert tries == [1, 2] * 6
+    assert [attempt.outcome for attempt in finished.attempts] == ["provider_busy", "answered"]
+    assert real.begin() == finished
+
+
+def test_a_release_that_botocore_repeats_is_a_release(real, table):
+    job = real.begin()
+    tries = lose_first_answer(table, "UpdateItem")
+
+    real.jobs.release(job)
+
+    assert tries == [1, 2]
+    assert real.begin().run != job.run
+
+
+def test_the_record_expires_some_days_after_the_job_was_last_begun(real, table):
+    real.begin()
+
+    item = table.get_item(TableName=TABLE, Key={"job_id": {"S": "job-1"}})["Item"]
+    assert item["expires_at"] == {"N": str(int(real.clock.now) + 30 * 86_400)}
+
+
+OPERATIONS = [
+    pytest.param(lambda jobs, job: jobs.begin(ORDER, lease_seconds=LEASE), id="begin"),
+    pytest.param(lambda jobs, job: jobs.record_attempt(job, images=1), id="attempt"),
+    pytest.param(lambda jobs, job: jobs.record_outcome(job, "answered"), id="outcome"),
+    pytest.param(lambda jobs, job: jobs.release(job), id="release"),
+    pytest.param(lambda jobs, job: jobs.finish(job, "failed"), id="finish"),
+    pytest.param(lambda jobs, job: jobs.record_announcement(job), id="announcement"),
+]
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_missing_table_is_a_wrong_configuration(real, table, operation):
+    job = real.jobs.record_attempt(real.begin(), images=1)
+    table.delete_table(TableName=TABLE)
+
+    with pytest.raises(ConfigurationError, match="jobs table") as failure:
+        operation(real.jobs, job)
+    assert not failure.value.retryable
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("ProvisionedThroughputExceededException", 400),
+        ("ThrottlingException", 400),
+        ("InternalServerError", 500),
+        ("ServiceUnavailable", 503),
+    ],
+)
+def test_a_table_that_fails_for_a_moment_is_tried_again(real, table, operation, code, status):
+    job = real.jobs.record_attempt(real.begin(), images=1)
+
+    with Stubber(table) as stub:
+        stub.add_client_error("update_item", code, http_status_code=status)
+        with pytest.raises(StorageFailed, match=code) as failure:
+            operation(real.jobs, job)
+    assert failure.value.retryable
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_table_that_does_not_pick_up_is_tried_again(real, table, operation):
+    job = real.jobs.record_attempt(real.begin(), images=1)
+
+    def hang_up(**_):
+        raise ConnectTimeoutError(endpoint_url="https://dynamodb.invalid")
+
+    table.meta.events.register_first("before-call.dynamodb.UpdateItem", hang_up)
+    with pytest.raises(StorageFailed, match="ConnectTimeoutError"):
+        operation(real.jobs, job)
+
+
+def test_a_missing_permission_is_a_wrong_configuration(real, table):
+    with Stubber(table) as stub:
+        stub.add_client_error("update_item", "AccessDeniedException", http_status_code=400)
+        with pytest.raises(ConfigurationError, match="AccessDenied"):
+            real.begin()
+
+
+def test_a_read_that_fails_is_tried_again(real, table):
+    real.begin()
+
+    def fail(**_):
+        raise NoCredentialsError
+
+    table.meta.events.register_first("before-call.dynamodb.GetItem", fail)
+    with pytest.raises(StorageFailed):
+        real.begin()
+
+
+def test_a_record_that_expires_while_it_is_begun_is_tried_again(real, table):
+    real.begin()
+    # The record is there when the write is refused, and gone when it is read.
+    table.meta.events.register_first(
+        "before-call.dynamodb.GetItem",
+        lambda params, **_: params.update(body=params["body"].replace(b"job-1", b"job-0")),
+    )
+
+    with pytest.raises(JobRunning):
+        real.begin()
