@@ -8,7 +8,7 @@ SAM := $(ENVS)/sam/bin/sam
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test check format lock build deploy clean python
+.PHONY: help demo up down test check format openapi lock build deploy clean python
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -28,13 +28,17 @@ test: check  ## check, then run every test: unit, contract, integration, end to 
 check: $(ENVS)/project/.dev $(ENVS)/emulator/.installed $(ENVS)/sam/.installed  ## lint, types, template
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
-	$(RUN) -m mypy functions infra/local
+	$(RUN) -m mypy functions infra
+	$(RUN) -m infra.openapi --check
 	$(ENVS)/sam/bin/cfn-lint --template template.yaml --append-rules cfn_lint_serverless.rules
 	$(SAM) validate --lint
 
 format: $(ENVS)/project/.dev  ## bring the code into its form
 	$(RUN) -m ruff format .
 	$(RUN) -m ruff check --fix .
+
+openapi: $(ENVS)/project/.dev  ## write functions/openapi.json from the code
+	$(RUN) -m infra.openapi
 
 build: $(ENVS)/sam/.installed  ## build what is deployed
 	$(SAM) build

@@ -8,6 +8,7 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from variations import wiring
 from variations.errors import InvalidRequest, JobRunning
+from variations.fields import Choice
 from variations.front_door import Source
 from variations.http_api import answer, caller_of, error_response, json_response, resolver
 from variations.http_body import Body, parse_body, parse_json
@@ -18,7 +19,9 @@ from variations.options import parse_options
 logger = Logger(service="image-variations")
 app = resolver()
 ANSWERING_SECONDS = 4  # between the end of waiting and the gateway's own timeout
-UPLOAD_TYPES = {"image/png", "image/jpeg", "image/webp", "image/gif", "image/avif", "image/heic"}
+CONTENT_TYPE = Choice(
+    "Type of the picture.", ("image/png", "image/jpeg", "image/webp", "image/gif", "image/avif", "image/heic")
+)
 FILENAME = re.compile(r"[^/\x00-\x1f]{1,200}")
 
 
@@ -59,8 +62,7 @@ def create_upload() -> Response[str]:
     filename, content_type = fields.pop("filename", "picture"), fields.pop("content_type", "image/png")
     if not isinstance(filename, str) or not FILENAME.fullmatch(filename):
         raise InvalidRequest("filename must have 1 to 200 characters and no slash.", param="filename")
-    if content_type not in UPLOAD_TYPES:
-        raise InvalidRequest(f"content_type must be one of {', '.join(sorted(UPLOAD_TYPES))}.", param="content_type")
+    content_type = CONTENT_TYPE.read("content_type", content_type)
     request, warnings = parse_request(fields)
     job = wiring.front_door().expect(
         request, caller_of(app), bucket=settings.uploads_bucket, prefix=settings.upload_prefix, filename=filename

@@ -1,6 +1,8 @@
-"""GET /v1/models and GET /v1/models/{model}: the image models that the provider offers, as OpenAI lists models."""
+"""GET /v1/models, GET /v1/models/{model}: the provider's image models; GET /v1/openapi.json: what the API takes."""
 
+import json
 import time
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -23,6 +25,12 @@ def list_models() -> Response[str]:
     everything = app.current_event.get_query_string_value("all", "") == "true"
     models = [model for model in fetch_models() if everything or model.image]
     return json_response(app, {"object": "list", "data": [to_openai(model) for model in models]})
+
+
+@app.get("/openapi.json")
+def describe_api() -> Response[str]:
+    """Answer the OpenAPI document, which `make openapi` writes from the code."""
+    return json_response(app, json.loads(Path(__file__).with_name("openapi.json").read_text()))
 
 
 @app.get("/models/.+")  # not <model>, which stops at a slash, and ids such as black-forest-labs/flux have one

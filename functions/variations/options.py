@@ -4,20 +4,29 @@ All doors share this one reading, so `n` means the same on an upload and over HT
 ("4", "true") or JSON values; a wrong one raises InvalidRequest that names the field.
 """
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from email.errors import MessageError
 from email.header import decode_header, make_header
 from typing import Any
 
 from .errors import InvalidRequest
+from .fields import Choice, Field, Flag, Number, Size, Text
 from .model import MAX_N, VariationRequest
 
-MAX_PROMPT_CHARACTERS = 32_000  # openai-python 3.54.0 image_edit_params.py, read 2026-11-22
-MAX_USER_CHARACTERS = 256
-MAX_EDGE = 3840  # longest edge any known model makes: OpenAI image guide, read 2026-11-22
-
-Reader = Callable[[str, Any], Any]
+# Limits of n and prompt: openai-python 3.54.0 image_edit_params.py, read 2026-11-22.
+FIELDS: dict[str, Field] = {
+    "model": Text("Id of an image model, from GET /models; the stack's default model if not set.", 200),
+    "n": Number("How many variations.", 1, MAX_N),
+    "size": Size("Size of every variation, honoured to the pixel; auto leaves it to the model."),
+    "response_format": Choice("Whether the answer holds URLs or the pictures themselves.", ("url", "b64_json")),
+    "quality": Choice("How much work the model puts into it.", ("standard", "hd", "low", "medium", "high", "auto")),
+    "style": Choice("How dramatic it may look.", ("vivid", "natural")),
+    "user": Text("Your name for your own user, passed on to the provider.", 256),
+    "prompt": Text("What to keep and what to change; there is a built-in prompt for each strength.", 32_000),
+    "strength": Choice("How far a variation may leave the source.", ("subtle", "balanced", "strong")),
+    "output_format": Choice("File format of the variations.", ("png", "jpeg", "webp")),
+    "simplify": Flag("Answer the array of pictures alone."),
+}
 
 
 def parse_options(
@@ -39,12 +48,12 @@ def parse_options(
     """
     named = {name.lower().replace("-", "_"): value for name, value in options.items()}
     warnings = tuple(
-        f"The option {name[:60]!r} is not known and was ignored." for name in sorted(named.keys() - READERS.keys())
+        f"The option {name[:60]!r} is not known and was ignored." for name in sorted(named.keys() - FIELDS.keys())
     )
     chosen: dict[str, Any] = {"model": model, "n": n, "size": size}
-    for name, read in READERS.items():
+    for name, field in FIELDS.items():
         if named.get(name) not in (None, ""):
-            chosen[name] = read(name, named[name])
+            chosen[name] = field.read(name, named[name])
     if not chosen["model"]:
         raise InvalidRequest("Name a model, or set the stack parameter DefaultModel.", param="model")
     return VariationRequest(**chosen), warnings
@@ -65,77 +74,3 @@ def _decode_header(value: str) -> str:
         return str(make_header(decode_header(value)))
     except (MessageError, LookupError, ValueError):
         return value
-
-
-def _integer(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,4}", str(value).strip()):
-        raise InvalidRequest(f"{name} must be a whole number from 1 to {MAX_N}, not {_shown(value)}.", param=name)
-    number = int(str(value))
-    if not 1 <= number <= MAX_N:
-        raise InvalidRequest(f"{name} must be from 1 to {MAX_N}, not {number}.", param=name)
-    return number
-
-
-def _boolean(name: str, value: Any) -> bool:
-    known = {"true": True, "1": True, "false": False, "0": False}
-    try:
-        return known[str(value).strip().lower()]
-    except KeyError:
-        raise InvalidRequest(f"{name} must be true or false, not {_shown(value)}.", param=name) from None
-
-
-def _size(name: str, value: Any) -> str:
-    size = str(value).strip().lower()
-    if size == "auto":
-        return size
-    match = re.fullmatch(r"([1-9][0-9]{1,3})x([1-9][0-9]{1,3})", size)
-    if not match or max(int(edge) for edge in match.groups()) > MAX_EDGE:
-        raise InvalidRequest(
-            f"{name} must be 256x256, 512x512 or 1024x1024 (or auto, or another WIDTHxHEIGHT up to {MAX_EDGE} "
-            f"that the model can make), not {_shown(value)}.",
-            param=name,
-        )
-    return size
-
-
-def _one_of(*choices: str) -> Reader:
-    def read(name: str, value: Any) -> str:
-        choice = str(value).strip().lower()
-        if choice not in choices:
-            raise InvalidRequest(f"{name} must be one of {', '.join(choices)}, not {_shown(value)}.", param=name)
-        return choice
-
-    return read
-
-
-def _text(max_characters: int) -> Reader:
-    def read(name: str, value: Any) -> str:
-        if not isinstance(value, str):
-            raise InvalidRequest(f"{name} must be a text.", param=name)
-        if not value.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in value):
-            raise InvalidRequest(f"{name} has characters that are no text.", param=name)
-        if len(value) > max_characters:
-            raise InvalidRequest(f"{name} may have up to {max_characters} characters, not {len(value)}.", param=name)
-        return value
-
-    return read
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-READERS: dict[str, Reader] = {
-    "model": _text(200),
-    "n": _integer,
-    "size": _size,
-    "response_format": _one_of("url", "b64_json"),
-    "quality": _one_of("standard", "hd", "low", "medium", "high", "auto"),
-    "style": _one_of("vivid", "natural"),
-    "user": _text(MAX_USER_CHARACTERS),
-    "prompt": _text(MAX_PROMPT_CHARACTERS),
-    "strength": _one_of("subtle", "balanced", "strong"),
-    "output_format": _one_of("png", "jpeg", "webp"),
-    "simplify": _boolean,
-}

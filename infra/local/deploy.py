@@ -55,6 +55,7 @@ def deploy(endpoint: str, build_folder: Path, parameters: Mapping[str, str]) -> 
         "region": REGION,
         "api_url": f"{endpoint}/_aws/execute-api/{resources['Api']}/v1",
         "api_key": keys["default"],
+        "client_keys_secret": outputs["ClientKeysSecret"],
         "uploads_bucket": outputs["UploadsBucket"],
         "upload_prefix": outputs["UploadPrefix"],
         "results_bucket": outputs["ResultsBucket"],
@@ -128,3 +129,4 @@ def _put_gateway_responses(
             responseParameters={f"gatewayresponse.header.{name}": value for name, value in headers.items()},
             **({"statusCode": str(response["StatusCode"])} if "StatusCode" in response else {}),
         )
+    apigateway.create_deployment(restApiId=api_id, stageName=template["Resources"]["Api"]["Properties"]["StageName"])

@@ -60,12 +60,15 @@ class Stack:
 
     def wait_for(self, key, count=1):
         """Wait until so many jobs of a key have their manifest; returns the manifests."""
+        self.wait_until(lambda: len(self.manifests(key)) >= count)
+        return self.manifests(key)
+
+    def wait_until(self, holds):
         deadline = time.monotonic() + WAIT_SECONDS
-        while time.monotonic() < deadline:
-            if len(found := self.manifests(key)) >= count:
-                return found
+        while not holds():
+            if time.monotonic() > deadline:
+                pytest.fail(f"waited in vain; the emulator's log ends with:\n{self.local.emulator.last_lines(20)}")
             time.sleep(0.1)
-        pytest.fail(f"no manifest for {key}; the emulator's log ends with:\n{self.local.emulator.last_lines(20)}")
 
     def vary(self, name, content, **metadata):
         """Upload a picture and wait for its one manifest."""

@@ -16,11 +16,11 @@ LAYERS = [
     {"front_door", "claims", "provider", "storage", "jobs", "table", "keys", "http_body", "remote_sources"},
     {"service"},
     {"manifest", "messages", "dialects", "images", "options", "models_list", "refusals", "settings"},
-    {"model"},
+    {"model", "fields"},
     {"errors"},
 ]
 PURE = {"service", "manifest", "messages", "dialects", "images", "options", "models_list", "refusals", "settings"}
-PURE |= {"model", "errors"}
+PURE |= {"model", "fields", "errors"}
 OUTSIDE_WORLD = {"boto3", "botocore", "requests", "urllib3", "os", "socket", "aws_lambda_powertools"}
 
 
