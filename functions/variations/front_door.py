@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from .claims import Claim, Claims, fingerprint
-from .errors import IdempotencyKeyReused, JobNotFound
+from .errors import IdempotencyKeyReused, JobNotFound, StorageFailed
 from .jobs import Jobs
 from .messages import job_prefix, upload_key
 from .model import Job, Order, SourceLocation, VariationRequest
@@ -23,6 +23,7 @@ ANSWER_LOST_SECONDS = 600  # so long after its delivery a job still answers a re
 LOST_DISPATCH_SECONDS = 30  # so long a front door may take between writing a job and sending its message
 KEY_DAYS = 1  # an Idempotency-Key means the same job for 24 hours
 LONGEST_POLL_SECONDS = 1.0
+MAX_RACES = 10  # each lost race means that somebody else made the job, so the second look finds it
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class FrontDoor:
         asked = {name: value for name, value in asdict(request).items() if name not in DELIVERY_OPTIONS}
         content = fingerprint(caller, json.dumps(asked, sort_keys=True), source.identity)
         name = fingerprint(caller, idempotency_key) if idempotency_key else content
-        while True:
+        for _ in range(MAX_RACES):
             standing = self.claims.find(name)
             if standing and standing.fingerprint != content:
                 raise IdempotencyKeyReused(
@@ -90,6 +91,7 @@ class FrontDoor:
             days = KEY_DAYS if idempotency_key else self.jobs.expiration_days
             if self.claims.take(Claim(name, content, order.job_id), order, days=days, instead_of=standing):
                 return self._dispatch(self.find(order.job_id, caller), source)
+        raise StorageFailed("Too many requests of the same content at once. Send it again.", retry_after_seconds=1)
 
     def expect(self, request: VariationRequest, caller: str, *, bucket: str, prefix: str, filename: str) -> Job:
         """Write a job down whose picture the caller will upload to S3; its upload starts the job.
