@@ -6,7 +6,6 @@ worker imports this module, so that no other function pays for Pillow.
 
 import functools
 import io
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -108,7 +107,8 @@ def finish(content: bytes, dimensions: tuple[int, int] | None, output_format: st
         UnsupportedImage: the provider sent something that is not a whole image.
     """
     with _readable("The answer"), _open(content) as image:
-        _check_pixels("The answer", image.width * image.height, MAX_ANSWER_MEGAPIXELS)
+        if (megapixels := image.width * image.height / 1e6) > MAX_ANSWER_MEGAPIXELS:
+            raise UnsupportedImage(f"The answer has {megapixels:.0f} megapixels, more than any known model makes.")
         wanted = dimensions or image.size
         if image.size == wanted and TYPES[str(image.format)] == f"image/{output_format}":
             _check_whole(image)
@@ -139,7 +139,7 @@ def _turned(image: Image.Image) -> Image.Image:
 
 def _encode(image: Image.Image, output_format: str, *, quality: int = 90) -> Picture:
     profile = image.info.get("icc_profile") or b""  # without it a wide-gamut photograph changes its colours
-    if image.mode not in {"L", "LA", "RGB", "RGBA"}:
+    if image.mode not in {"RGB", "RGBA"} | (set() if output_format == "webp" else {"L", "LA"}):  # WebP has no grey
         image = _plain(image)
     if output_format == "jpeg" and image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
@@ -186,12 +186,25 @@ def _check_item_names(content: bytes) -> None:
     Raises:
         ValueError: an entry is damaged.
     """
-    for entry in re.finditer(rb"infe(.)", content, re.DOTALL):
-        start = entry.start()
-        size = int.from_bytes(content[start - 4 : start], "big")
-        if size < 12:
-            raise ValueError("an item entry of 64 bits")
-        content[start + (14 if entry[1][0] > 2 else 12) : start - 4 + size].decode()
+    for meta in _boxes(memoryview(content), b"meta"):
+        for items in _boxes(meta[4:], b"iinf"):
+            for entry in _boxes(items[6 if items[0] == 0 else 8 :], b"infe"):
+                bytes(entry[10 if entry[0] > 2 else 8 :]).decode()
+
+
+def _boxes(content: memoryview, kind: bytes) -> Iterator[memoryview]:
+    """Yield what is in each box of a kind; the boxes stand one behind the other."""
+    while content:
+        size, name, head = int.from_bytes(content[:4], "big"), bytes(content[4:8]), 8
+        if size == 1:
+            size, head = int.from_bytes(content[8:16], "big"), 16
+        if size == 0:
+            size = len(content)
+        if size < head:
+            raise ValueError("a box of less than nothing")
+        if name == kind:
+            yield content[head:size]
+        content = content[size:]
 
 
 @contextmanager

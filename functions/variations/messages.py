@@ -42,7 +42,7 @@ def parse_message(body: str) -> list[Order]:
 
 def write_order(order: Order) -> str:
     """Write the message that brings an order to a worker."""
-    return json.dumps({"order": asdict(order)}, ensure_ascii=False)
+    return json.dumps({"order": asdict(order)})
 
 
 def _order(fields: Mapping[str, Any]) -> Order:

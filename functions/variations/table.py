@@ -120,7 +120,8 @@ def _translated() -> Iterator[None]:
         yield
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", ""))
-        if code in {"ConditionalCheckFailedException", "TransactionCanceledException"}:
+        reasons = {reason.get("Code") for reason in error.response.get("CancellationReasons", [])}
+        if code == "ConditionalCheckFailedException" or reasons & {"ConditionalCheckFailed", "TransactionConflict"}:
             raise ConditionFailed(code) from error
         if code in {"AccessDeniedException", "ResourceNotFoundException"}:
             raise ConfigurationError(f"The jobs table refuses us: {code}. Deploy the stack again.") from error

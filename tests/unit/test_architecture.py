@@ -13,7 +13,7 @@ PACKAGE = ROOT / "functions" / "variations"
 # Each layer may import from those below it, and from itself; the last two rows know nobody but `errors`.
 LAYERS = [
     {"wiring", "http_api", "job_answers"},
-    {"front_door", "claims", "provider", "storage", "jobs", "table", "keys", "http_body", "remote_sources"},
+    {"front_door", "claims", "provider", "patience", "storage", "jobs", "table", "keys", "http_body", "remote_sources"},
     {"service"},
     {"manifest", "messages", "dialects", "images", "options", "models_list", "refusals", "settings"},
     {"model", "fields"},

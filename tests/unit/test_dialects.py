@@ -12,7 +12,7 @@ from variations.errors import ConfigurationError, InvalidRequest
 from variations.model import Adjustment, Picture, VariationRequest
 
 PICTURE = Picture(b"the bytes of a picture", "image/png", 1024, 768)
-BALANCED = prompts.write_prompt(VariationRequest("gpt-image-2"))
+BALANCED = prompts.write_prompt(VariationRequest("gpt-image-2")).text
 
 
 def edit(model="gpt-image-2", *, count=1, **options):
@@ -110,7 +110,10 @@ def test_other_models_get_the_size_as_it_was_asked_for(model, size):
 @pytest.mark.parametrize("size", ["1024x1024", "1536x1024", "1024x1536", "auto"])
 @pytest.mark.parametrize("model", ["gpt-image-1", "gpt-image-1.5", "openai/gpt-image-1-mini", "chatgpt-image-latest"])
 def test_models_with_fixed_sizes_are_asked_for_those_as_they_are(model, size):
-    assert edits.size_to_ask(model, size) == (size, "")
+    call = edit(model, size=size)
+
+    assert call.fields["size"] == size
+    assert call.adjustments == ()
 
 
 @pytest.mark.parametrize(
@@ -118,7 +121,10 @@ def test_models_with_fixed_sizes_are_asked_for_those_as_they_are(model, size):
     ["1024x1024", "1536x864", "1536x512", "512x1536", "1280x512", "3840x2160", "2160x3840", "2880x2880", "auto"],
 )
 def test_newer_models_are_asked_for_every_size_they_make(size):
-    assert edits.size_to_ask("gpt-image-2", size) == (size, "")
+    call = edit(size=size)
+
+    assert call.fields["size"] == size
+    assert call.adjustments == ()
 
 
 @pytest.mark.parametrize(
@@ -131,33 +137,39 @@ def test_a_size_that_no_scaling_down_can_make_is_refused_and_names_the_field(siz
     assert caught.value.param == "size"
 
 
-LARGER = "the design wants every size honoured: ask for the nearest larger one and scale down"
+@pytest.mark.parametrize("size", ["1537x1024", "1024x1537", "2048x2048", "1200x1200"])
+@pytest.mark.parametrize("model", ["gpt-image-1", "chatgpt-image-latest"])
+def test_a_size_beyond_the_fixed_ones_of_a_model_is_refused_with_those_and_names_the_field(model, size):
+    words = f"1024x1024, 1536x1024, 1024x1536, and nothing that covers {size}"
+    with pytest.raises(InvalidRequest, match=words) as caught:
+        edit(model, size=size)
+
+    assert caught.value.param == "size"
 
 
-@pytest.mark.xfail(strict=True, raises=InvalidRequest, reason=LARGER)
 @pytest.mark.parametrize(
-    ("model", "size"),
+    ("model", "size", "larger"),
     [
-        ("gpt-image-1", "800x600"),
-        ("gpt-image-1.5", "1024x1280"),
-        ("gpt-image-2", "1000x1000"),
-        ("gpt-image-2", "640x480"),
+        ("gpt-image-1", "800x600", "1024x1024"),
+        ("gpt-image-1.5", "1024x1280", "1024x1536"),
+        ("gpt-image-1.5", "1025x10", "1536x1024"),
+        ("gpt-image-2", "1000x1000", "1008x1008"),
+        ("gpt-image-2", "640x480", "944x704"),
     ],
-    ids=["old model", "old model upright", "no multiple of 16", "few pixels"],
+    ids=["old model", "old model upright", "old model across", "no multiple of 16", "few pixels"],
 )
-def test_an_edit_of_a_size_the_model_lacks_is_asked_larger(model, size):
+def test_an_edit_of_a_size_the_model_lacks_is_asked_larger(model, size, larger):
     call = edit(model, size=size)
 
-    wanted, sent = (tuple(map(int, text.split("x"))) for text in (size, call.fields["size"]))
-    assert sent[0] >= wanted[0]
-    assert sent[1] >= wanted[1]
-    assert adjustments(call) == [("size", size, call.fields["size"])]
+    assert adjustments(call) == [("size", size, larger)]
+    assert call.fields["size"] == larger
+    assert model in call.adjustments[0].why
 
 
 @given(st.integers(10, 3840), st.integers(10, 3840))
 def test_newer_models_are_never_asked_for_a_size_they_refuse(width, height):
     try:
-        size, _ = edits.size_to_ask("gpt-image-2", f"{width}x{height}")
+        size = edits.size_to_ask("gpt-image-2", f"{width}x{height}")
     except InvalidRequest:
         return
 
@@ -184,19 +196,27 @@ def test_a_legacy_variation_asks_for_its_three_squares_as_they_are(size):
 
 @pytest.mark.parametrize("size", ["2048x2048", "1536x1024"])
 def test_a_legacy_variation_of_a_size_beyond_its_squares_is_refused_and_names_the_field(size):
-    with pytest.raises(InvalidRequest, match=f"256x256, 512x512, 1024x1024, not {size}") as caught:
+    with pytest.raises(InvalidRequest, match=f"1024x1024, and nothing that covers {size}") as caught:
         vary(size=size)
 
     assert caught.value.param == "size"
 
 
-@pytest.mark.xfail(strict=True, raises=InvalidRequest, reason=LARGER)
-@pytest.mark.parametrize("size", ["300x300", "640x480"])
-def test_a_legacy_variation_of_another_size_is_asked_larger(size):
+@pytest.mark.parametrize(
+    ("size", "square"),
+    [
+        ("10x10", "256x256"),
+        ("300x300", "512x512"),
+        ("640x480", "1024x1024"),
+        ("16x1024", "1024x1024"),
+        ("auto", "1024x1024"),
+    ],
+)
+def test_a_legacy_variation_of_another_size_is_asked_for_the_smallest_square_that_covers_it(size, square):
     call = vary(size=size)
 
-    assert call.fields["size"] in {"512x512", "1024x1024"}
-    assert adjustments(call) == [("size", size, call.fields["size"])]
+    assert call.fields["size"] == square
+    assert adjustments(call) == [("size", size, square)]
 
 
 def test_a_legacy_variation_asks_for_base64_whatever_the_caller_gets_and_passes_the_user_on():
@@ -242,39 +262,83 @@ def test_whatever_is_asked_is_sent_as_it_is_or_listed_among_the_adjustments(buil
             assert sent == value or (name == "prompt" and sent.startswith(f"{value} "))
 
 
-@pytest.mark.xfail(strict=True, reason="a strength beside a prompt is dropped without an adjustment")
 def test_an_edit_tells_that_a_strength_does_nothing_beside_an_own_prompt():
     assert adjustments(edit(prompt="Make it rain.", strength="strong")) == [("strength", "strong", None)]
 
 
 @pytest.mark.parametrize("strength", ["subtle", "balanced", "strong"])
 def test_every_strength_has_a_prompt_of_its_own_that_asks_for_a_variation(strength):
-    prompt = prompts.write_prompt(VariationRequest("gpt-image-2", strength=strength))
+    prompt, *others = (
+        prompts.write_prompt(VariationRequest("gpt-image-2", strength=name))
+        for name in sorted({"subtle", "balanced", "strong"}, key=lambda name: name != strength)
+    )
 
-    others = {"subtle", "balanced", "strong"} - {strength}
-    assert "variation of this image" in prompt
-    assert "Do not add text" in prompt
-    assert all(prompt != prompts.write_prompt(VariationRequest("gpt-image-2", strength=other)) for other in others)
+    assert "variation of this image" in prompt.text
+    assert "Do not add text" in prompt.text
+    assert prompt.text not in {other.text for other in others}
+    assert prompt.adjustments == ()
 
 
 def test_an_own_prompt_replaces_the_built_in_one():
-    request = VariationRequest("gpt-image-2", prompt="Make it rain.", strength="strong")
+    assert prompts.write_prompt(VariationRequest("gpt-image-2", prompt="Make it rain.")) == prompts.Prompt(
+        "Make it rain.", ()
+    )
 
-    assert prompts.write_prompt(request) == "Make it rain."
+
+@pytest.mark.parametrize("strength", ["subtle", "strong"])
+def test_a_strength_beside_an_own_prompt_is_told_of_with_its_reason(strength):
+    said = prompts.write_prompt(VariationRequest("gpt-image-2", prompt="Make it rain.", strength=strength))
+
+    assert said.text == "Make it rain."
+    assert said.adjustments == (
+        Adjustment("strength", strength, None, "it chooses a built-in prompt, and the request has its own"),
+    )
 
 
 def test_a_style_is_said_behind_an_own_prompt():
     said = prompts.write_prompt(VariationRequest("gpt-image-2", prompt="Make it rain.", style="natural"))
 
-    assert said.startswith("Make it rain. ")
-    assert "natural" in said
+    assert said.text == f"Make it rain. {prompts.STYLES['natural']}"
+    assert [(change.parameter, change.asked, change.sent) for change in said.adjustments] == [
+        ("style", "natural", None)
+    ]
 
 
-@pytest.mark.xfail(strict=True, reason="the sentence about the style comes on top of a prompt of 32,000 characters")
-def test_a_prompt_with_its_style_stays_within_what_providers_take():
-    request = VariationRequest("gpt-image-2", prompt="x" * 32_000, style="vivid")
+def test_a_strength_and_a_style_beside_an_own_prompt_are_both_told_of():
+    request = VariationRequest("gpt-image-2", prompt="Make it rain.", strength="subtle", style="vivid")
 
-    assert len(prompts.write_prompt(request)) <= 32_000
+    assert [change.parameter for change in prompts.write_prompt(request).adjustments] == ["strength", "style"]
+
+
+@pytest.mark.parametrize("style", ["vivid", "natural"])
+def test_a_style_is_said_as_long_as_the_prompt_has_room_for_it_and_told_of_where_it_has_none(style):
+    sentence = f" {prompts.STYLES[style]}"
+    own = "x" * (32_000 - len(sentence))
+
+    fits, beyond = (
+        prompts.write_prompt(VariationRequest("gpt-image-2", prompt=prompt, style=style)) for prompt in (own, f"{own}x")
+    )
+
+    assert fits.text == own + sentence
+    assert "asks for it in words" in fits.adjustments[0].why
+    assert beyond.text == f"{own}x"
+    assert beyond.adjustments == (Adjustment("style", style, None, "the prompt has no room for it"),)
+
+
+@given(
+    st.none() | st.text(min_size=1, max_size=40) | st.integers(31_800, 32_000).map("x".__mul__),
+    st.sampled_from(["subtle", "balanced", "strong"]),
+    st.none() | st.sampled_from(["vivid", "natural"]),
+)
+def test_whatever_is_asked_the_prompt_stays_within_what_providers_take_and_begins_with_the_users_own(
+    prompt, strength, style
+):
+    said = prompts.write_prompt(VariationRequest("gpt-image-2", prompt=prompt, strength=strength, style=style))
+
+    assert 0 < len(said.text) <= 32_000
+    assert said.text.startswith(prompt or prompts.BUILT_IN[strength])
+    told = {change.parameter for change in said.adjustments}
+    assert told == ({"style"} if style else set()) | ({"strength"} if prompt and strength != "balanced" else set())
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import re
 
 import pytest
 from variations import errors, http_api
-from variations.errors import VariationError
+from variations.errors import VariationError, error_from
 
 
 def subclasses(kind):
@@ -32,10 +32,13 @@ TABLE = {
     "Unauthorized": (401, False),
     "ModelNotFound": (404, False),
     "SourceNotFound": (404, False),
+    "JobNotFound": (404, False),
     "NotFound": (404, False),
+    "ResponseTooLarge": (413, False),
     "SourceTooLarge": (413, False),
     "UnsupportedImage": (415, False),
     "ProviderRefused": (422, False),
+    "IdempotencyKeyReused": (422, False),
     "ProviderBusy": (429, True),
     "ProviderDenied": (502, False),
     "ProviderFailed": (502, False),  # but for those answers that `refusals` marks
@@ -106,3 +109,24 @@ def test_an_error_says_its_message_and_keeps_what_it_was_told():
 
     assert str(error) == error.message == "Come back later."
     assert (error.param, error.retry_after_seconds) == ("n", 30)
+
+
+@every_class
+def test_every_error_is_made_again_from_what_a_manifest_tells_of_it(kind):
+    error = error_from(code=kind.code, message="It happened.", param="size")
+
+    assert (type(error), error.message, error.param) == (kind, "It happened.", "size")
+    assert error.retryable is TABLE[kind.__name__][1]
+
+
+@pytest.mark.parametrize("code", ["", "no_such_code", "InvalidRequest", "Invalid_Request"])
+def test_a_code_that_no_error_has_is_made_an_error_that_explains_nothing_more(code):
+    error = error_from(code, "It happened.")
+
+    assert (type(error), error.code, error.message, error.param) == (
+        VariationError,
+        "internal_error",
+        "It happened.",
+        None,
+    )
+    assert http_api.status_of(type(error)) == 500

@@ -145,6 +145,7 @@ def test_a_manifest_of_a_finished_job_tells_everything():
             {"number": 2, "images": 2, "started_at": 1_800_000_031, "outcome": "answered", "request_id": "req-7"},
         ],
         "timings": {
+            "created": 1_800_000_000,
             "created_at": "2027-01-15T08:00:00+00:00",
             "finished_at": "2027-01-01T00:00:00+00:00",
             "provider_seconds": 12.346,

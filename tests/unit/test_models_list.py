@@ -124,7 +124,6 @@ def test_anything_but_a_list_of_models_is_a_failure_of_the_provider(body):
         parse_models(body)
 
 
-@pytest.mark.xfail(strict=True, reason="RecursionError is not translated")
 def test_a_list_nested_too_deep_is_a_failure_of_the_provider():
     with pytest.raises(ProviderFailed):
         parse_models(b"[" * 100_000)

@@ -55,7 +55,6 @@ def test_every_status_has_its_error_and_only_what_surely_cost_nothing_or_little_
     assert status == 429 or str(status) in error.message
 
 
-@pytest.mark.xfail(strict=True, reason="402 means no credit at many hosts: the operator's task, not the user's")
 def test_a_402_is_an_account_without_credit():
     assert type(failure(402, message="Insufficient credits")) is ProviderDenied
 
@@ -123,7 +122,6 @@ def test_words_that_only_begin_like_a_key_are_left_alone():
     assert failure(400, message="A task-based risk-free skyline.").message.endswith("A task-based risk-free skyline.")
 
 
-@pytest.mark.xfail(strict=True, reason="the word behind 'key ' is taken for a key")
 def test_a_sentence_about_keys_is_left_alone():
     assert failure(400, message="The key provided has expired.").message.endswith("The key provided has expired.")
 

@@ -13,6 +13,11 @@ from tests.conftest import ENVIRONMENT
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = read_template(ROOT / "template.yaml")
 RESOURCES = TEMPLATE["Resources"]
+PATHS = RESOURCES["Api"]["Properties"]["DefinitionBody"]["paths"]
+OPERATIONS = {
+    f"{method.upper()} {path}": operation for path, methods in PATHS.items() for method, operation in methods.items()
+}
+every_operation = pytest.mark.parametrize("name", OPERATIONS)
 
 
 def of_type(kind):
@@ -20,6 +25,29 @@ def of_type(kind):
     return pytest.mark.parametrize(
         ("name", "properties"), [(name, found[name].get("Properties", {})) for name in found], ids=list(found)
     )
+
+
+def both_ways(value):
+    """Return what a list of the template may hold, whatever its conditions turn out to be."""
+    for item in value:
+        branches = item["Fn::If"][1:] if "Fn::If" in item else [item]
+        yield from (branch for branch in branches if branch != {"Ref": "AWS::NoValue"})
+
+
+def texts(value):
+    """Return every text in a value of the template."""
+    if isinstance(value, str):
+        return [value]
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
+    return [text for part in inner for text in texts(part)]
+
+
+def function_behind(operation):
+    """Return the name of the function that an operation of the API calls."""
+    (name,) = re.findall(
+        r"\$\{(\w+)\.Arn\}/invocations$", operation["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"]
+    )
+    return name
 
 
 def snake_case(name):
@@ -45,11 +73,14 @@ def test_a_function_logs_into_a_group_of_its_own_that_forgets(name, properties):
 
 @of_type("AWS::Serverless::Function")
 def test_no_function_may_act_on_everything(name, properties):
-    statements = [statement for policy in properties["Policies"] for statement in policy["Statement"]]
+    statements = [statement for policy in properties["Policies"] for statement in both_ways(policy["Statement"])]
 
+    assert statements
     for statement in statements:
+        assert statement["Effect"] == "Allow"
         assert "*" not in json.dumps(statement["Action"])
-        assert statement["Resource"] != "*"
+        assert statement["Resource"]
+        assert "*" not in texts(statement["Resource"])
 
 
 def test_a_message_stays_hidden_six_times_as_long_as_the_worker_may_run():
@@ -114,19 +145,75 @@ def test_a_parameter_is_described_and_bounded(name):
 def test_a_parameter_is_used_and_shown_in_a_group(name):
     groups = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     text = json.dumps({"Globals": TEMPLATE["Globals"], "Resources": RESOURCES})
+    used = {kind: rules for kind, rules in TEMPLATE["Conditions"].items() if f'"Fn::If": ["{kind}", ' in text}
 
+    assert used == TEMPLATE["Conditions"]
+    text += json.dumps(used)
     assert f'"Ref": "{name}"' in text or f"${{{name}}}" in text
     assert name in [shown for group in groups for shown in group["Parameters"]]
 
 
-def test_every_route_of_the_api_wants_a_key():
-    auth = RESOURCES["Api"]["Properties"]["Auth"]
+@every_operation
+def test_every_route_of_the_api_wants_a_key_or_a_signature_as_the_operator_chose(name):
+    # A browser sends no key with OPTIONS; those tell nothing but who may ask.
+    wanted = None if name.startswith("OPTIONS ") else [{"Fn::If": ["ByKey", {"ClientKey": []}, {"Signature": []}]}]
 
-    assert auth["DefaultAuthorizer"] in auth["Authorizers"]
+    assert TEMPLATE["Conditions"]["ByKey"] == {"Fn::Equals": [{"Ref": "ApiAuth"}, "key"]}
+    assert OPERATIONS[name].get("security") == wanted
+
+
+def test_a_key_is_looked_at_by_the_authorizer_and_a_signature_by_aws():
+    schemes = RESOURCES["Api"]["Properties"]["DefinitionBody"]["components"]["securitySchemes"]
+    key, signature = schemes["ClientKey"], schemes["Signature"]
+
+    assert TEMPLATE["Parameters"]["ApiAuth"]["AllowedValues"] == ["key", "iam"]
+    assert key["x-amazon-apigateway-authtype"] == "custom"
+    assert "${AuthorizeFunction.Arn}" in key["x-amazon-apigateway-authorizer"]["authorizerUri"]["Fn::Sub"]
+    assert signature["x-amazon-apigateway-authtype"] == "awsSigv4"
+    assert schemes.keys() == {"ClientKey", "Signature"}
+
+
+def test_no_function_has_a_route_beside_those_of_the_api():
     events = [
         event for resource in RESOURCES.values() for event in resource.get("Properties", {}).get("Events", {}).values()
     ]
-    assert not [event for event in events if event["Type"] == "Api" and "Auth" in event["Properties"]]
+
+    assert not [event for event in events if event["Type"] in {"Api", "HttpApi"}]
+    assert not [name for name, resource in RESOURCES.items() if "FunctionUrlConfig" in resource.get("Properties", {})]
+    assert [name for name, resource in RESOURCES.items() if resource["Type"] == "AWS::Serverless::Api"] == ["Api"]
+
+
+@every_operation
+def test_a_route_calls_a_function_that_lets_the_api_in(name):
+    integration = OPERATIONS[name]["x-amazon-apigateway-integration"]
+    permissions = [
+        resource["Properties"]
+        for resource in RESOURCES.values()
+        if resource["Type"] == "AWS::Lambda::Permission"
+        and resource["Properties"]["FunctionName"] == {"Ref": function_behind(OPERATIONS[name])}
+    ]
+
+    assert (integration["type"], integration["httpMethod"]) == ("aws_proxy", "POST")
+    assert [permission["Principal"] for permission in permissions] == ["apigateway.amazonaws.com"]
+    assert "${Api}/" in permissions[0]["SourceArn"]["Fn::Sub"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_browser_may_ask_before_it_calls_a_route(path):
+    preflight, *others = sorted(PATHS[path], key=lambda method: method != "options")
+
+    assert preflight == "options"
+    assert {function_behind(PATHS[path][method]) for method in others} == {function_behind(PATHS[path]["options"])}
+
+
+@pytest.mark.parametrize("name", RESOURCES["Api"]["Properties"]["GatewayResponses"])
+def test_what_the_gateway_says_by_itself_comes_in_the_error_envelope(name):
+    response = RESOURCES["Api"]["Properties"]["GatewayResponses"][name]
+    template = response["ResponseTemplates"]["application/json"]
+    error = json.loads(template.replace("$context.error.messageString", '"quoted by the gateway"'))["error"]
+
+    assert error.keys() == {"message", "type", "param", "code"}
+    assert "x-request-id" in response["ResponseParameters"]["Headers"]
 
 
 def test_the_provider_key_is_never_shown_or_put_into_the_environment():
