@@ -21,15 +21,19 @@ metrics = Metrics(namespace="ImageVariations", service="image-variations")
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 FIRST_WAIT_SECONDS = 15.0
 MAX_WAIT_SECONDS = 900.0
+LEASE_MARGIN_SECONDS = 5
 
 
 def process_record(record: SQSRecord, lambda_context: LambdaContext) -> None:
     """Process one message; put it back for as long as the error asks when it has to wait."""
     metrics.add_metric("MessagesReceived", MetricUnit.Count, 1)
+    seconds = lambda_context.get_remaining_time_in_millis() / 1000
     try:
+        # Should this worker die, the message comes again when its lease has ended, and not an hour later.
+        hide(record, round(seconds) + LEASE_MARGIN_SECONDS)
         for order in parse_message(record.body):
             logger.append_keys(job_id=order.job_id)
-            job = wiring.service().process(order, seconds=lambda_context.get_remaining_time_in_millis() / 1000)
+            job = wiring.service().process(order, seconds=seconds)
             logger.info("job ended", state=job.state, attempts=len(job.attempts), key=order.source.key)
             metrics.add_metric(f"Jobs{job.state.capitalize()}", MetricUnit.Count, 1)
     except Exception as error:
@@ -37,7 +41,7 @@ def process_record(record: SQSRecord, lambda_context: LambdaContext) -> None:
         log = logger.warning if isinstance(error, VariationError) else logger.exception
         log("message goes back to the queue", reason=repr(error), seconds=wait)
         metrics.add_metric("JobsReturned", MetricUnit.Count, 1)
-        put_back(record, wait)
+        hide(record, wait)
         raise
 
 
@@ -51,8 +55,8 @@ def seconds_to_wait(error: Exception, receive_count: int) -> int:
     return round(wait * random.uniform(1.0, 1.2))  # noqa: S311 - no secret hangs on it
 
 
-def put_back(record: SQSRecord, seconds: int) -> None:
-    """Make a message visible again after `seconds`, instead of after the queue's own long timeout."""
+def hide(record: SQSRecord, seconds: int) -> None:
+    """Make a message come again after `seconds`, instead of after the queue's own long timeout."""
     wiring.client("sqs").change_message_visibility(
         QueueUrl=wiring.settings().jobs_queue_url, ReceiptHandle=record.receipt_handle, VisibilityTimeout=seconds
     )

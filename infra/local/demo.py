@@ -34,6 +34,7 @@ class Demo:
         self.stack = json.loads(description.read_text())
         self.s3 = session().client("s3", endpoint_url=self.stack["aws_endpoint"])
         self.folder = description.parent / "demo"
+        self.log = description.parent / "run" / "emulator.log"
 
     def run(self, image: Path, n: int | None) -> dict[str, Any]:
         """Upload a picture, wait, and put everything that came of it into the demo folder.
@@ -73,7 +74,7 @@ class Demo:
                 manifest: dict[str, Any] = json.loads(self._read(new.pop()))
                 return manifest
             time.sleep(0.2)
-        raise StackError(f"No manifest after {WAIT_SECONDS:.0f} seconds. The log is .local/run/emulator.log.")
+        raise StackError(f"No manifest after {WAIT_SECONDS:.0f} seconds, so the job waits. {_last_reason(self.log)}")
 
     def _read(self, key: str) -> bytes:
         content: bytes = self.s3.get_object(Bucket=self.stack["results_bucket"], Key=key)["Body"].read()
@@ -118,6 +119,12 @@ def _copy_of(image: Path, folder: Path) -> Path:
     with Image.open(image) as picture:
         ImageOps.exif_transpose(picture).save(copy.with_suffix(".png"))
     return copy.with_suffix(".png")
+
+
+def _last_reason(log: Path) -> str:
+    """Return why the worker put a job back the last time, if it did."""
+    lines = [line for line in log.read_text(errors="replace").splitlines() if '"reason":' in line]
+    return f"The worker says: {json.loads(lines[-1])['reason']}" if lines else f"The log is {log}."
 
 
 def _progress(line: str) -> None:
