@@ -60,8 +60,9 @@ def create_upload() -> Response[str]:
     event, settings = app.current_event, wiring.settings()
     fields = parse_json(event.body or "", is_base64=bool(event.is_base64_encoded))
     filename, content_type = fields.pop("filename", "picture"), fields.pop("content_type", "image/png")
-    if not isinstance(filename, str) or not FILENAME.fullmatch(filename):
-        raise InvalidRequest("filename must have 1 to 200 characters and no slash.", param="filename")
+    if not isinstance(filename, str) or not FILENAME.fullmatch(filename) or "${" in filename:
+        # S3 replaces ${filename} in a form's key by whatever the uploaded file is called.
+        raise InvalidRequest("filename must have 1 to 200 characters, no slash and no ${.", param="filename")
     content_type = CONTENT_TYPE.read("content_type", content_type)
     request, warnings = parse_request(fields)
     job = wiring.front_door().expect(

@@ -34,7 +34,7 @@ def process_record(record: SQSRecord, lambda_context: LambdaContext) -> None:
         for order in parse_message(record.body):
             logger.append_keys(job_id=order.job_id)
             job = wiring.service().process(order, seconds=seconds)
-            logger.info("job ended", state=job.state, attempts=len(job.attempts), key=order.source.key)
+            logger.info("job ended", state=job.state, caller=job.order.caller, key=order.source.key)
             metrics.add_metric(f"Jobs{job.state.capitalize()}", MetricUnit.Count, 1)
     except Exception as error:
         wait = seconds_to_wait(error, int(record.attributes.approximate_receive_count))

@@ -49,9 +49,9 @@ def parse_body(body: str, content_type: str, *, is_base64: bool) -> Body:
     """
     if len(body) > MAX_BODY_CHARACTERS:
         raise SourceTooLarge(TOO_LARGE, param="image")
-    kind = _header(content_type)
-    if kind.get_content_type() == "multipart/form-data":
-        return _parse_form(_bytes(body, is_base64=is_base64), str(kind.get_param("boundary", "")))
+    kind, boundary = _content_type(content_type)
+    if kind == "multipart/form-data":
+        return _parse_form(_bytes(body, is_base64=is_base64), boundary)
     return _parse_image(parse_json(body, is_base64=is_base64))
 
 
@@ -84,7 +84,7 @@ def _parse_form(body: bytes, boundary: str) -> Body:
                 pictures.append(part.raw)
             else:
                 options[part.name] = part.value
-    except (MultipartError, ValueError) as error:
+    except (MultipartError, ValueError, LookupError) as error:
         raise InvalidRequest("The form cannot be read; it may be cut off.") from error
     if len(pictures) != 1:
         raise InvalidRequest(f"Send one picture in the field image, not {len(pictures)}.", param="image")
@@ -104,7 +104,8 @@ def _parse_image(fields: dict[str, Any]) -> Body:
         return Body(fields, url=image)
     head = DATA_URL.match(image)
     try:
-        return Body(fields, content=base64.b64decode(image[head.end() if head else 0 :], validate=True))
+        text = "".join(image[head.end() if head else 0 :].split())  # `base64 file` prints lines
+        return Body(fields, content=base64.b64decode(text, validate=True))
     except (binascii.Error, ValueError) as error:
         raise InvalidRequest(
             "The field image is neither base64, a data: URL, s3://bucket/key nor an https URL.", param="image"
@@ -120,7 +121,11 @@ def _bytes(body: str, *, is_base64: bool) -> bytes:
         raise InvalidRequest("The body cannot be read.") from error
 
 
-def _header(content_type: str) -> Message:
+def _content_type(header: str) -> tuple[str, str]:
+    """Return the type and the boundary that a Content-Type header names, "" where it names none."""
     message = Message()
-    message["Content-Type"] = content_type
-    return message
+    try:
+        message["Content-Type"] = header
+        return message.get_content_type(), str(message.get_param("boundary", ""))
+    except (TypeError, ValueError) as error:
+        raise InvalidRequest("The Content-Type header cannot be read.") from error

@@ -95,4 +95,6 @@ class ClientKeys:
             keys = None
         if not isinstance(keys, dict) or not all(isinstance(key, str) and key for key in keys.values()):
             raise ConfigurationError('The client keys secret must be JSON like {"caller name": "key"}.')
+        if odd := [name for name in keys if ":" in name]:
+            raise ConfigurationError(f"The name of a caller may have no colon, as {odd[0]!r} has.")
         return keys

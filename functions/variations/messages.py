@@ -11,6 +11,7 @@ from .errors import InvalidRequest
 from .model import Order, SourceLocation
 
 EVENT_SOURCE = "image-variations"
+UPLOADER = "s3:upload"  # the caller of jobs that come from the bucket; no client key may be called so
 JOB_ID_LETTERS = 32
 API_UPLOAD = re.compile(r"/api/([0-9a-f]{32})/[^/]+$")
 MAX_KEY_BYTES = 1024  # S3 user guide, "Naming objects", read 2026-11-22
@@ -68,12 +69,12 @@ def _orders_of_upload(detail: Mapping[str, Any]) -> list[Order]:
         return []
     if announced := API_UPLOAD.search(key):
         job_id = announced[1]  # its record knows the rest, and wins over this
-        return [Order(job_id, SourceLocation(bucket, key), job_prefix(job_id), caller="s3")]
+        return [Order(job_id, SourceLocation(bucket, key), job_prefix(job_id), caller=UPLOADER)]
     version_id = uploaded.get("version-id") or None
     # Version or sequencer tell two uploads of one key apart; an event delivered twice has the same.
     job_id = _hash(bucket, key, version_id or uploaded["sequencer"])
     source = SourceLocation(bucket, key, version_id=version_id, etag=etag)
-    return [Order(job_id, source, _results_prefix(key, job_id), caller="s3")]
+    return [Order(job_id, source, _results_prefix(key, job_id), caller=UPLOADER)]
 
 
 def _results_prefix(source_key: str, job_id: str) -> str:

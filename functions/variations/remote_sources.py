@@ -18,6 +18,7 @@ from .errors import InvalidRequest, SourceNotFound, SourceTooLarge
 
 FETCH_SECONDS = 10.0
 CHUNK_BYTES = 64 * 1024
+PUBLIC_IPV6 = ipaddress.ip_network("2000::/3")  # IANA IPv6 address space: the global unicast block
 
 Resolve = Callable[[str], list[str]]
 
@@ -66,8 +67,9 @@ def public_address(host: str, resolve: Resolve) -> str:
 def _is_public(address: str) -> bool:
     parsed = ipaddress.ip_address(address.partition("%")[0])
     inner = getattr(parsed, "ipv4_mapped", None) or getattr(parsed, "sixtofour", None) or parsed
-    teredo = getattr(parsed, "teredo", None)
-    return inner.is_global and not inner.is_multicast and not teredo
+    if inner.version == 6 and (inner not in PUBLIC_IPV6 or getattr(inner, "teredo", None)):
+        return False  # NAT64 and other ways of writing a private IPv4 address
+    return inner.is_global and not inner.is_multicast
 
 
 def fetch(url: str, *, allowed_hosts: Collection[str], max_bytes: int, resolve: Resolve = resolve) -> bytes:
@@ -97,7 +99,10 @@ def fetch(url: str, *, allowed_hosts: Collection[str], max_bytes: int, resolve: 
     ) as pool:
         try:
             response = pool.request("GET", path, headers={"Host": host}, redirect=False, preload_content=False)
-            return _read(response, host, max_bytes, deadline)
+            try:
+                return _read(response, host, max_bytes, deadline)
+            finally:
+                response.close()
         except urllib3.exceptions.HTTPError as error:
             raise SourceNotFound(f"The picture could not be fetched from {host}.", param="image") from error
 

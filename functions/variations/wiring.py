@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from .storage import Storage
 
 # One retry mode for all: three tries with jitter; the default "legacy" mode would hammer a throttled table.
-CLIENT_CONFIG = Config(
-    connect_timeout=5,
-    read_timeout=30,
-    retries={"mode": "standard", "total_max_attempts": 3},
-    signature_version="v4",  # for presigned URLs too, which would else be of the retired version 2 in some regions
+CLIENT_CONFIG = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 3})
+# For URLs that others use: botocore would sign with the retired version 2, and for the global host, which sends
+# those who come for a new bucket in another region elsewhere, where the signature is not valid.
+S3_CONFIG = CLIENT_CONFIG.merge(
+    Config(signature_version="s3v4", s3={"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"})
 )
 
 
@@ -52,7 +52,7 @@ def _session() -> boto3.Session:
 @functools.cache
 def client(name: str) -> Any:
     """Return the one client of an AWS service, e.g. `s3`; all share one session."""
-    return _session().client(name, config=CLIENT_CONFIG)  # type: ignore[call-overload]
+    return _session().client(name, config=S3_CONFIG if name == "s3" else CLIENT_CONFIG)  # type: ignore[call-overload]
 
 
 @functools.cache

@@ -18,7 +18,7 @@ from tests.fakes import Clock, FakeJobs
 TABLE = "jobs"
 LEASE = 600.0
 SOURCE = SourceLocation("uploads", "a b+c%20ü(1).png", version_id="v7", etag="abc")
-ORDER = Order("job-1", SOURCE, "a b+c%20ü(1).png/job-1", caller="s3")
+ORDER = Order("job-1", SOURCE, "a b+c%20ü(1).png/job-1", caller="s3:upload")
 
 
 @dataclass

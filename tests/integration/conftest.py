@@ -1,18 +1,28 @@
 """The stack's AWS side on moto, and the embedded image server as its provider."""
 
+import base64
+import functools
 import io
 import json
 import logging
 import sys
 import threading
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import boto3
+import create_variations
+import get_job
+import process_jobs
 import pytest
 import requests
 from moto import mock_aws
 from PIL import Image
+from variations import wiring
 
 from infra.local.image_server import create_app, create_server
+from tests.conftest import event
+from tests.fakes import Clock
 
 KEY = "sk-local"
 
@@ -59,17 +69,17 @@ def image_server(running_image_server, environment):
 class Aws:
     """The stack's resources on moto."""
 
-    def __init__(self):
-        self.s3 = boto3.client("s3")
-        self.sqs = boto3.client("sqs")
-        self.secrets = boto3.client("secretsmanager")
-        self.dynamodb = boto3.client("dynamodb")
+    def __init__(self, session):
+        self.s3 = session.client("s3")
+        self.sqs = session.client("sqs")
+        self.secrets = session.client("secretsmanager")
+        self.dynamodb = session.client("dynamodb")
         for bucket in ("uploads-bucket", "results-bucket"):
             self.s3.create_bucket(Bucket=bucket)
         self.queue_url = self.sqs.create_queue(QueueName="jobs-queue")["QueueUrl"]
         # What is put on the bus lands on a queue, where tests can read it.
         self.told_url = self.sqs.create_queue(QueueName="told")["QueueUrl"]
-        events = boto3.client("events")
+        events = session.client("events")
         events.create_event_bus(Name="events-bus")
         events.put_rule(Name="all", EventBusName="events-bus", EventPattern='{"source": ["image-variations"]}')
         arn = self.sqs.get_queue_attributes(QueueUrl=self.told_url, AttributeNames=["QueueArn"])
@@ -105,10 +115,17 @@ class Aws:
         return [json.loads(message["Body"]) for message in messages]
 
 
+@pytest.fixture(scope="session")
+def session():
+    """One for all tests, as it reads the descriptions of the AWS services only once."""
+    return boto3.Session("test", "test", region_name="us-east-1")
+
+
 @pytest.fixture
-def aws(environment):
+def aws(environment, session):
+    environment.setattr(wiring, "_session", functools.cache(lambda: session))
     with mock_aws():
-        yield Aws()
+        yield Aws(session)
 
 
 def picture(file_format="JPEG", size=(300, 200), mode="RGB", **options):
@@ -125,3 +142,130 @@ def printed(capsys, monkeypatch):
     for handler in logging.getLogger("image-variations").handlers:
         monkeypatch.setattr(handler, "stream", sys.stdout)
     return lambda: "".join(capsys.readouterr())
+
+
+class Hours(Clock):
+    """The front door's clock: it stands still but while the door sleeps, and then somebody may work."""
+
+    def __init__(self):
+        super().__init__()
+        self.meanwhile = lambda: None
+
+    def sleep(self, seconds):
+        self.now += seconds
+        self.meanwhile()
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What API Gateway hands back to a caller."""
+
+    status: int
+    headers: dict
+    text: str
+
+    @property
+    def json(self):
+        return json.loads(self.text)
+
+    @property
+    def error(self):
+        assert self.json.keys() == {"error"}
+        assert self.json["error"].keys() == {"message", "type", "param", "code"}
+        return self.json["error"]
+
+
+class Api:
+    """The HTTP side of the stack: API Gateway's events through the real handlers, and a worker at its queue.
+
+    The worker works while the front door sleeps, unless a test tells it not to.
+    """
+
+    def __init__(self, aws, hours, context):
+        self.aws, self.hours, self.context = aws, hours, context
+        hours.meanwhile = self.work
+
+    def send(self, name, *, caller="default", headers=None, **changes):
+        """Send the event of that name, with some of it changed."""
+        sent = {**event(name), **changes}
+        sent["headers"] = {**sent["headers"], **(headers or {})}
+        sent["multiValueHeaders"] = {header: [value] for header, value in sent["headers"].items()}
+        query = sent["queryStringParameters"]
+        sent["multiValueQueryStringParameters"] = {key: [value] for key, value in query.items()} if query else None
+        sent["requestContext"] = {**sent["requestContext"], "authorizer": {"caller": caller, "principalId": caller}}
+        handler = get_job.handler if name == "get_job" else create_variations.handler
+        answered = handler(sent, self.context)
+        assert answered["isBase64Encoded"] is False
+        sent_back = {header.lower(): value for header, (value,) in answered["multiValueHeaders"].items()}
+        return Answered(answered["statusCode"], sent_back, answered["body"])
+
+    def create(self, image=None, *, caller="default", headers=None, **options):
+        """Ask for variations with a JSON body."""
+        content = picture() if image is None else image
+        text = content if isinstance(content, str) else base64.b64encode(content).decode()
+        body = json.dumps({"image": text, **options})
+        return self.send("create_variations", caller=caller, headers=headers, body=body)
+
+    def post_form(self, content_type, content, **headers):
+        """Ask for variations with a form, which API Gateway hands over as base64."""
+        return self.send(
+            "create_variations_multipart",
+            headers={"Content-Type": content_type, **headers},
+            body=base64.b64encode(content).decode(),
+        )
+
+    def upload_form(self, caller="default", **fields):
+        """Ask for a form to upload a picture with."""
+        where = {"path": "/uploads", "resource": "/uploads"}
+        return self.send("create_variations", caller=caller, body=json.dumps(fields), **where)
+
+    def job(self, job_id, *, caller="default", **query):
+        """Read a job."""
+        where = {"path": f"/jobs/{job_id}", "pathParameters": {"job_id": job_id}}
+        return self.send("get_job", caller=caller, queryStringParameters=query or None, **where)
+
+    def queued(self):
+        """How many messages wait on the jobs queue."""
+        names = ["ApproximateNumberOfMessages"]
+        found = self.aws.sqs.get_queue_attributes(QueueUrl=self.aws.queue_url, AttributeNames=names)
+        return int(found["Attributes"][names[0]])
+
+    def work(self):
+        """Let a worker take what is on the queue."""
+        received = self.aws.sqs.receive_message(QueueUrl=self.aws.queue_url, MaxNumberOfMessages=10)
+        (usual,) = event("process_jobs")["Records"]
+        for message in received.get("Messages", []):
+            named = {"messageId": message["MessageId"], "receiptHandle": message["ReceiptHandle"]}
+            record = {**usual, **named, "body": message["Body"]}
+            if not process_jobs.handler({"Records": [record]}, self.context)["batchItemFailures"]:
+                self.aws.sqs.delete_message(QueueUrl=self.aws.queue_url, ReceiptHandle=message["ReceiptHandle"])
+
+    def rest(self):
+        """Let no worker work."""
+        self.hours.meanwhile = lambda: None
+
+    def fetch(self, url):
+        """Follow a URL that was answered."""
+        answered = requests.get(url, timeout=5)
+        answered.raise_for_status()
+        return answered
+
+    def size_of(self, url):
+        """The size in pixels of the picture at a URL."""
+        with Image.open(io.BytesIO(self.fetch(url).content)) as image:
+            return image.size
+
+
+@pytest.fixture
+def hours(monkeypatch):
+    """A clock that all books and the front door read."""
+    hours, build = Hours(), wiring.front_door
+    monkeypatch.setattr(wiring, "time", SimpleNamespace(time=hours))
+    made = functools.cache(lambda: replace(build.__wrapped__(), clock=hours, sleep=hours.sleep))
+    monkeypatch.setattr(wiring, "front_door", made)
+    return hours
+
+
+@pytest.fixture
+def api(aws, image_server, hours, context):
+    return Api(aws, hours, context)

@@ -19,7 +19,9 @@ from variations.model import (
 )
 
 LOCATION = SourceLocation("pictures", "uploads/cat.png", version_id="v1", etag="e1")
-JOB = Job(Order("j1", LOCATION, "uploads/cat.png/j1", caller="s3"), run="r1", state="running", created_at=1_800_000_000)
+JOB = Job(
+    Order("j1", LOCATION, "uploads/cat.png/j1", caller="s3:upload"), run="r1", state="running", created_at=1_800_000_000
+)
 NEW_YEAR = 1_798_761_600  # 2027-01-01 00:00 UTC
 
 
@@ -99,7 +101,7 @@ def test_a_manifest_of_a_finished_job_tells_everything():
     assert written(done) == {
         "job_id": "j1",
         "state": "succeeded",
-        "caller": "s3",
+        "caller": "s3:upload",
         "request": {
             "model": "gpt-image-2",
             "n": 2,

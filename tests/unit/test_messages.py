@@ -34,7 +34,7 @@ def test_an_upload_is_an_order_with_its_results_beside_it():
         job_id=order.job_id,
         source=SourceLocation("pictures", "uploads/cat.png", version_id=None, etag="e7"),
         results_prefix=f"uploads/cat.png/{order.job_id}",
-        caller="s3",
+        caller="s3:upload",
     )
 
 
@@ -348,7 +348,7 @@ API_JOB = "0123456789abcdef" * 2
 def test_a_picture_that_the_api_waits_for_starts_the_job_that_waits_for_it(prefix, filename):
     key = upload_key(prefix, API_JOB, filename)
 
-    assert order_of(key) == Order(API_JOB, SourceLocation("pictures", key), f"jobs/{API_JOB}", caller="s3")
+    assert order_of(key) == Order(API_JOB, SourceLocation("pictures", key), f"jobs/{API_JOB}", caller="s3:upload")
 
 
 def test_the_key_of_a_picture_that_the_api_waits_for_names_its_job():

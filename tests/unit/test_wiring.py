@@ -1,0 +1,40 @@
+"""How the parts are put together."""
+
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from variations import wiring
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-west-1"])
+def test_presigned_urls_carry_a_signature_of_version_4_and_name_the_region(environment, region):
+    environment.setenv("AWS_DEFAULT_REGION", region)
+
+    url = wiring.storage().presign_result("jobs/a b+c/variation-01.png")
+
+    signed = parse_qs(urlsplit(url).query)
+    assert signed["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
+    assert f"/{region}/s3/" in signed["X-Amz-Credential"][0]
+    assert urlsplit(url).hostname == f"results-bucket.s3.{region}.amazonaws.com"
+    assert urlsplit(url).path == "/jobs/a%20b%2Bc/variation-01.png"
+    assert wiring.client("s3").meta.config.signature_version == "s3v4"  # "v4" would sign the path in another form
+
+
+def test_an_upload_form_is_bound_to_its_key_type_and_size(environment):
+    import base64
+    import json
+
+    from variations.model import SourceLocation
+
+    location = SourceLocation("uploads-bucket", "uploads/api/" + "0" * 32 + "/large.png")
+    form = wiring.storage().presign_upload(location, content_type="image/png", max_bytes=1000)
+
+    conditions = json.loads(base64.b64decode(form["fields"]["policy"]))["conditions"]
+    assert {"key": location.key} in conditions
+    assert {"Content-Type": "image/png"} in conditions
+    assert ["content-length-range", 1, 1000] in conditions
+
+
+def test_all_clients_share_one_session_and_each_is_made_once():
+    assert wiring.client("s3") is wiring.client("s3")
+    assert wiring.storage().client is wiring.client("s3")
