@@ -170,7 +170,7 @@ class Service:
         if work.billable_attempts >= self.settings.max_attempts:
             raise ProviderTimeout(
                 f"{work.billable_attempts} paid calls were lost on their way (MaxAttempts), so no further one is made. "
-                "Upload the picture again to start anew."
+                "Hand the picture in again to start anew."
             )
         work.job = self.jobs.record_attempt(work.job, images=len(work.missing))
         started = time.monotonic()

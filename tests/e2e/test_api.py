@@ -13,6 +13,8 @@ from pathlib import Path
 import openai
 import pytest
 import requests
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 from PIL import Image
 
 from infra.local.build import ROOT
@@ -117,6 +119,35 @@ def test_a_wrong_key_is_the_sdks_authentication_error(sdk, key):
         sdk(api_key=key, max_retries=0).models.list()
 
     assert refused.value.code == "unauthorized"
+
+
+def test_a_provider_that_limits_our_rate_is_the_sdks_rate_limit_error(stack, client):
+    stack.fault(path="/v1/models", status=429, headers={"Retry-After": "3"})
+
+    with pytest.raises(openai.RateLimitError) as refused:
+        client.models.list()
+
+    assert refused.value.code == "provider_busy"
+    assert refused.value.response.headers["Retry-After"] == "3"
+
+
+@pytest.fixture
+def signed_only(stack):
+    """A stack whose API takes signed requests instead of keys."""
+    stack.reload(ApiAuth="iam")
+    yield stack
+    stack.reload()
+
+
+def test_with_iam_a_signed_request_is_let_in_and_one_without_a_signature_is_not(signed_only):
+    url = f"{signed_only['api_url']}/models"
+    request = AWSRequest("GET", url)
+    SigV4Auth(session().get_credentials(), "execute-api", signed_only["region"]).add_auth(request)
+
+    assert requests.get(url, headers=dict(request.headers), timeout=30).status_code == 200
+    unsigned = requests.get(url, timeout=30)  # the emulator looks whether there is a signature, AWS whether it is good
+    assert unsigned.status_code in {403, 404}
+    assert unsigned.json()["error"]["type"] == "invalid_request_error"
 
 
 def test_no_key_and_an_unknown_route_answer_in_openais_envelope(stack):

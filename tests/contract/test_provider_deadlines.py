@@ -1,0 +1,119 @@
+"""However slowly a provider answers, nobody waits beyond the deadline."""
+
+import threading
+
+import pytest
+from variations import provider as provider_module
+from variations.dialects.call import ProviderCall
+from variations.errors import (
+    ProviderTimeout,
+    ProviderUnreachable,
+)
+from variations.model import Picture
+
+from tests.contract.scripted import (
+    GOOD,
+    KEY,
+    PNG,
+    REFUSAL,
+    SHORT,
+    WHOLE,
+    connect,
+    drip,
+    fail,
+    hang,
+    read_request,
+    reply,
+    send,
+)
+
+# Time
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(None, id="no answer"),
+        pytest.param(reply(Content_Length=1000), id="a body that never comes to its end"),
+        pytest.param(reply(500, Content_Length=1000), id="an error that never comes to its end"),
+        pytest.param(
+            reply(Content_Length=None),
+            id="a body without a length",
+        ),
+    ],
+)
+def test_an_answer_that_is_not_whole_by_the_deadline_is_waited_for_no_longer(scripted, head):
+    scripted.answer(hang if head is None else drip(scripted, head))
+
+    failure = fail(connect(scripted.base_url), seconds=SHORT)
+
+    assert (type(failure), failure.retryable) == (ProviderTimeout, False)
+    assert len(scripted.requests) == 1
+
+
+def test_an_answer_that_stops_is_waited_for_no_longer_than_the_deadline(scripted):
+    def send_half(connection):
+        connection.sendall(reply(body=WHOLE[:50], Content_Length=1000))
+        hang(connection)
+
+    scripted.answer(send_half)
+
+    failure = fail(connect(scripted.base_url), seconds=SHORT)
+
+    assert (type(failure), failure.retryable) == (ProviderTimeout, False)
+    for alarm in threading.enumerate():  # it rings just when the socket gives up by itself
+        if isinstance(alarm, threading.Timer):
+            alarm.join()
+
+
+def test_an_alarm_that_rings_when_the_answer_has_just_ended_does_no_harm(scripted, monkeypatch):
+    class Late:
+        def __init__(self, seconds, ring, arguments):
+            self.cancel = lambda: ring(*arguments)
+
+        def start(self):
+            pass
+
+    monkeypatch.setattr(provider_module.threading, "Timer", Late)
+    scripted.answer(reply(body=GOOD))
+
+    assert send(connect(scripted.base_url)).images == (PNG.content,)
+
+
+def test_the_deadline_holds_for_the_repetition_after_a_rotation_too(scripted):
+    scripted.answer(reply(401, REFUSAL), hang)
+
+    assert type(fail(connect(scripted.base_url, KEY, "sk-rotated"), seconds=SHORT)) is ProviderTimeout
+    assert len(scripted.requests) == 2
+
+
+def test_a_call_whose_deadline_has_passed_is_not_sent(scripted):
+    failure = fail(connect(scripted.base_url), seconds=-1)
+
+    assert not scripted.requests
+    assert type(failure) is ProviderUnreachable
+
+
+def test_a_call_whose_deadline_has_passed_was_not_billed_and_may_be_made_later(scripted):
+    failure = fail(connect(scripted.base_url), seconds=-1)
+
+    assert failure.retryable
+    assert "may have been billed" not in failure.message
+
+
+def test_a_provider_that_takes_a_large_picture_slowly_is_given_time_until_the_deadline(scripted, monkeypatch):
+    monkeypatch.setattr(provider_module, "CONNECT_SECONDS", SHORT)
+
+    def read_slowly(connection):
+        scripted.pause(3 * SHORT)
+        with connection.makefile("rb") as stream:
+            scripted.requests[-1] = read_request(stream)
+        connection.sendall(reply(body=GOOD))
+
+    read_slowly.unread = True
+    scripted.answer(read_slowly)
+    large = Picture(bytes(20_000_000), "image/png", 1, 1)
+
+    answer = send(connect(scripted.base_url), ProviderCall("images/edits", {}, "image", large))
+
+    assert answer.images == (PNG.content,)

@@ -1,0 +1,451 @@
+"""What each failure of a provider becomes, and how often it was asked."""
+
+import contextlib
+import datetime
+import gc
+import gzip
+import json
+import socket
+import ssl
+import warnings
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from variations import provider as provider_module
+from variations.dialects.call import ProviderCall
+from variations.errors import (
+    ModelNotFound,
+    ProviderBusy,
+    ProviderDenied,
+    ProviderFailed,
+    ProviderRefused,
+    ProviderTimeout,
+    ProviderUnreachable,
+)
+from variations.model import Picture
+
+from tests.contract.scripted import GOOD, PNG, REFUSAL, SHORT, WHOLE, Scripted, connect, drip, fail, hang, reply, send
+
+# Statuses
+
+STATUSES = [
+    (400, ProviderRefused, False),
+    (401, ProviderDenied, False),
+    (402, ProviderDenied, False),
+    (403, ProviderDenied, False),
+    (404, ProviderFailed, False),
+    (405, ProviderFailed, False),
+    (408, ProviderFailed, False),
+    (409, ProviderRefused, False),
+    (413, ProviderRefused, False),
+    (415, ProviderRefused, False),
+    (422, ProviderRefused, False),
+    (429, ProviderBusy, True),
+    (500, ProviderFailed, True),
+    (501, ProviderFailed, False),
+    (502, ProviderFailed, False),
+    (503, ProviderFailed, True),
+    (504, ProviderFailed, False),
+    (520, ProviderFailed, False),
+    (524, ProviderFailed, False),
+]
+BODIES = {
+    "error object": {"error": {"message": "No.", "type": "server_error", "param": None, "code": None}},
+    "html": b"<html><body><h1>Whatever</h1></body></html>",
+    "empty": b"",
+    "truncated": b'{"error": {"message": "N',
+}
+
+
+@pytest.mark.parametrize(("status", "error", "retryable"), STATUSES)
+@pytest.mark.parametrize("body", BODIES)
+def test_a_status_becomes_one_error_whatever_its_body_and_is_asked_once(scripted, status, error, retryable, body):
+    scripted.answer(reply(status, BODIES[body]))
+
+    failure = fail(connect(scripted.base_url))
+
+    assert (type(failure), failure.retryable) == (error, retryable)
+    assert "<" not in failure.message
+    assert len(scripted.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry_After": "7"}, 7),
+        ({"Retry_After": "51.84"}, 51.84),
+        ({"Retry_After": "0"}, 1),
+        ({"Retry_After": "-5"}, 1),
+        ({"Retry_After": "1000000"}, 3600),
+        ({"Retry_After": "Sun, 22 Nov 2026 12:00:00 GMT"}, 30),
+        ({"Retry_After": "soon"}, 30),
+        ({"Retry_After": "nan"}, 30),
+        ({"Retry_After": "inf"}, 30),
+        ({}, 30),
+    ],
+    ids=str,
+)
+def test_a_busy_provider_says_when_to_come_back(scripted, headers, seconds):
+    scripted.answer(reply(429, REFUSAL, **headers))
+
+    failure = fail(connect(scripted.base_url))
+
+    assert (type(failure), failure.retry_after_seconds) == (ProviderBusy, seconds)
+    assert len(scripted.requests) == 1
+
+
+@pytest.mark.parametrize(("headers", "seconds"), [({"Retry_After": "7"}, 7), ({}, None)], ids=str)
+def test_a_provider_that_is_down_may_say_when_to_come_back(scripted, headers, seconds):
+    scripted.answer(reply(503, b"", **headers))
+
+    assert fail(connect(scripted.base_url)).retry_after_seconds == seconds
+
+
+@pytest.mark.parametrize("status", [400, 404])
+@pytest.mark.parametrize("field", ["code", "type"])
+def test_an_unknown_model_is_not_found_whatever_the_status(scripted, status, field):
+    scripted.answer(reply(status, {"error": {"message": "The model 'x' does not exist.", field: "model_not_found"}}))
+
+    failure = fail(connect(scripted.base_url))
+
+    assert (type(failure), failure.param, failure.retryable) == (ModelNotFound, "model", False)
+    assert "The model 'x' does not exist." in failure.message
+    assert len(scripted.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(429, "insufficient_quota"), (400, "billing_hard_limit_reached"), (429, "billing_not_active")],
+)
+@pytest.mark.parametrize("field", ["code", "type"])
+def test_an_account_without_money_is_denied_and_not_asked_again(scripted, status, code, field):
+    scripted.answer(reply(status, {"error": {"message": "No credit.", field: code}}, Retry_After="1"))
+
+    failure = fail(connect(scripted.base_url))
+
+    assert (type(failure), failure.retryable) == (ProviderDenied, False)
+    assert "quota" in failure.message
+    assert len(scripted.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        pytest.param({"error": {"message": "No.", "code": "x"}}, "No.", id="an object"),
+        pytest.param({"error": "No."}, "No.", id="a text"),
+        pytest.param({"code": "blocked", "error": "No."}, "No.", id="a text beside a code"),
+        pytest.param({"detail": "No."}, "No.", id="a detail"),
+        pytest.param({"detail": [{"loc": ["body", "n"], "msg": "No."}]}, "No.", id="a list of details"),
+        pytest.param({"detail": {"error": "No."}}, "No.", id="an error in a detail"),
+        pytest.param({"message": "No."}, "No.", id="a message"),
+        pytest.param({"error": {"message": {"deep": "No."}}}, None, id="a message that is no text"),
+        pytest.param({"error": {}}, None, id="an empty object"),
+        pytest.param({"error": None, "detail": []}, None, id="nothing at all"),
+        pytest.param([{"error": "No."}], None, id="a list"),
+        pytest.param("No.", None, id="a JSON text"),
+        pytest.param(b"\xff\xfe\x00", None, id="bytes"),
+        pytest.param(b"No.", None, id="plain text"),
+    ],
+)
+def test_the_providers_own_words_are_found_in_every_envelope(scripted, body, said):
+    scripted.answer(reply(422, body))
+
+    failure = fail(connect(scripted.base_url))
+
+    assert type(failure) is ProviderRefused
+    assert failure.message.endswith(f" It says: {said}" if said else "(HTTP 422).")
+    assert len(scripted.requests) == 1
+
+
+def test_the_parameter_that_the_provider_names_is_passed_on(scripted):
+    scripted.answer(reply(400, REFUSAL))
+
+    assert fail(connect(scripted.base_url)).param == "size"
+
+
+def test_a_provider_that_talks_for_ever_is_cut_short(scripted):
+    scripted.answer(reply(400, {"error": {"message": "x" * 100_000}}))
+
+    assert len(fail(connect(scripted.base_url)).message) < 1000
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed_and_the_key_goes_nowhere_else(scripted, elsewhere, status):
+    scripted.answer(reply(status, b"", Location=f"{elsewhere.base_url}/images/edits"))
+
+    failure = fail(connect(scripted.base_url))
+
+    assert (type(failure), failure.retryable) == (ProviderFailed, False)
+    assert (len(scripted.requests), elsewhere.connections) == (1, 0)
+
+
+def test_a_refusal_that_comes_before_the_whole_picture_was_sent_is_heard(scripted):
+    def refuse_early(connection):
+        connection.sendall(reply(413, {"error": "Too large."}))
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(65536):
+            pass
+
+    refuse_early.unread = True
+    scripted.answer(refuse_early)
+    large = Picture(bytes(8_000_000), "image/png", 1, 1)
+
+    failure = fail(connect(scripted.base_url), ProviderCall("images/edits", {}, "image", large))
+
+    assert (type(failure), failure.retryable) == (ProviderRefused, False)
+
+
+# Answers that cannot be used
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        pytest.param({"error": {"message": "Moderated."}}, ProviderRefused, id="an error object"),
+        pytest.param({"error": "Moderated.", "data": []}, ProviderRefused, id="an error text"),
+        pytest.param({"data": None}, ProviderRefused, id="data null"),
+        pytest.param({"data": []}, ProviderRefused, id="data empty"),
+        pytest.param({"created": 1}, ProviderRefused, id="no data"),
+        pytest.param({"data": [{}]}, ProviderFailed, id="an empty entry"),
+        pytest.param({"data": [None]}, ProviderFailed, id="an entry null"),
+        pytest.param({"data": [{"b64_json": None, "url": None}]}, ProviderFailed, id="an entry of nulls"),
+        pytest.param({"data": [{"b64_json": "not base64!"}]}, ProviderFailed, id="no base64"),
+        pytest.param([], ProviderFailed, id="a list"),
+        pytest.param(b"null", ProviderFailed, id="null"),
+        pytest.param(b"<html>Welcome to nginx!</html>", ProviderFailed, id="html"),
+        pytest.param(b"", ProviderFailed, id="empty"),
+        pytest.param(b"\x00\xff{", ProviderFailed, id="bytes"),
+        pytest.param(json.dumps(GOOD).encode()[:-9], ProviderFailed, id="cut off"),
+        pytest.param(
+            b'{"data": ' + b"[" * 200_000,
+            ProviderFailed,
+            id="very deep",
+        ),
+    ],
+)
+def test_an_answer_without_pictures_is_asked_for_once(scripted, body, error):
+    scripted.answer(reply(200, body))
+
+    failure = fail(connect(scripted.base_url))
+
+    assert (type(failure), failure.retryable) == (error, False)
+    assert len(scripted.requests) == 1
+
+
+@pytest.mark.parametrize("status", [201, 202, 204, 206])
+def test_only_status_200_is_an_answer(scripted, status):
+    scripted.answer(reply(status, b"" if status == 204 else GOOD))
+
+    failure = fail(connect(scripted.base_url))
+
+    assert (type(failure), failure.retryable) == (ProviderFailed, False)
+
+
+def test_an_answer_beyond_all_measure_is_not_read_to_its_end(scripted, monkeypatch):
+    monkeypatch.setattr(provider_module, "MAX_ANSWER_BYTES", 2 * 1024**2)
+    scripted.answer(reply(body=gzip.compress(bytes(3 * 1024**2)), Content_Encoding="gzip"))
+
+    failure = fail(connect(scripted.base_url))
+
+    assert (type(failure), failure.retryable) == (ProviderFailed, False)
+    assert "larger than 2 MiB" in failure.message
+
+
+# Ways to send a body
+
+
+def chunked(body, *, size=1000):
+    chunks = [body[start : start + size] for start in range(0, len(body), size)]
+    return b"".join(f"{len(chunk):x}\r\n".encode() + chunk + b"\r\n" for chunk in [*chunks, b""])
+
+
+CHUNKS = {"Transfer_Encoding": "chunked", "Content_Length": None}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(reply(body=WHOLE), id="with its length"),
+        pytest.param(reply(body=WHOLE, Content_Length=None), id="until the connection ends"),
+        pytest.param(reply(body=chunked(WHOLE), **CHUNKS), id="chunked"),
+        pytest.param(reply(body=gzip.compress(WHOLE), Content_Encoding="gzip"), id="gzip"),
+        pytest.param(reply(body=chunked(gzip.compress(WHOLE), size=7), Content_Encoding="gzip", **CHUNKS), id="both"),
+        pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n" + reply(body=WHOLE), id="after a 100"),
+        pytest.param(reply(body=WHOLE, content_type=None), id="without its type"),
+    ],
+)
+def test_an_answer_is_read_however_it_is_framed(scripted, answer):
+    scripted.answer(answer)
+
+    assert send(connect(scripted.base_url)).images == (PNG.content,)
+
+
+def reset(connection):
+    """Hang up with a RST, as a crashed process or a load balancer does."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+
+
+BROKEN = [
+    pytest.param(b"", id="cut before the status"),
+    pytest.param(reset, id="reset before the status"),
+    pytest.param(b"HTTP/1.1 200 OK\r\nContent-Ty", id="cut in the head"),
+    pytest.param(reply(body=WHOLE)[:-20], id="cut in the body"),
+    pytest.param(reply(body=WHOLE, Content_Length=len(WHOLE) + 5), id="a length too large"),
+    pytest.param(reply(body=WHOLE, Content_Length=len(WHOLE) - 5), id="a length too small"),
+    pytest.param(reply(body=WHOLE, Content_Length=None)[:-20], id="cut without a length"),
+    pytest.param(reply(body=chunked(WHOLE)[:-30], **CHUNKS), id="cut in a chunk"),
+    pytest.param(reply(body=chunked(WHOLE)[:-5], **CHUNKS), id="no last chunk"),
+    pytest.param(reply(body=b"zz\r\n" + WHOLE, **CHUNKS), id="no chunk at all"),
+    pytest.param(reply(body=WHOLE, Content_Encoding="gzip"), id="no gzip"),
+    pytest.param(reply(body=gzip.compress(WHOLE)[:-40], Content_Encoding="gzip"), id="cut gzip"),
+    pytest.param(b"SSH-2.0-OpenSSH_9.6\r\n", id="no HTTP"),
+    pytest.param(b"HTTP/1.1 200 OK\r\n" + b"X-A: b\r\n" * 200 + b"\r\n", id="too many headers"),
+    pytest.param(b"HTTP/1.1 200 OK\r\nX-A: " + b"b" * 70_000 + b"\r\n\r\n", id="a header too long"),
+]
+
+
+@pytest.mark.parametrize("answer", BROKEN)
+def test_a_broken_answer_may_have_been_billed_and_is_asked_for_once(scripted, answer):
+    scripted.answer(answer)
+
+    failure = fail(connect(scripted.base_url))
+
+    assert (type(failure), failure.retryable) == (ProviderFailed, False)
+    assert len(scripted.requests) == scripted.connections == 1
+
+
+def test_an_answer_with_two_lengths_may_have_been_billed_and_is_asked_for_once(scripted):
+    scripted.answer(reply(body=WHOLE, Content_Length="7, 8"))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # urllib3 leaves this connection to the garbage collector
+        failure = fail(connect(scripted.base_url))
+        gc.collect()
+
+    assert (type(failure), failure.retryable) == (ProviderFailed, False)
+    assert len(scripted.requests) == 1
+
+
+# No connection
+
+
+def test_a_provider_where_nothing_listens_is_unreachable():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+    failure = fail(connect(f"http://127.0.0.1:{port}/v1"))
+
+    assert (type(failure), failure.retryable) == (ProviderUnreachable, True)
+    assert "127.0.0.1" in failure.message
+    assert "ProviderBaseUrl" in failure.message
+
+
+def test_a_provider_whose_name_nobody_knows_is_unreachable():
+    failure = fail(connect("http://provider.invalid/v1"))
+
+    assert (type(failure), failure.retryable) == (ProviderUnreachable, True)
+    assert "provider.invalid" in failure.message
+
+
+def test_a_provider_that_does_not_pick_up_is_unreachable(monkeypatch):
+    monkeypatch.setattr(provider_module, "CONNECT_SECONDS", SHORT)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, contextlib.ExitStack() as queue:
+        for _ in range(4):  # fill the queue of those who wait, as nobody accepts
+            waiting = queue.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+
+        failure = fail(connect(f"http://127.0.0.1:{listener.getsockname()[1]}/v1"))
+
+    assert (type(failure), failure.retryable) == (ProviderUnreachable, True)
+    assert "pick up" in failure.message
+
+
+# TLS
+
+
+@pytest.fixture(scope="module", name="certificate")
+def _certificate(tmp_path_factory):
+    """A key and a certificate for 127.0.0.1 that nobody has signed but itself; returns the file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "server.pem"
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path.write_bytes(pem + made.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+@pytest.fixture(name="encrypted")
+def _encrypted(certificate):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server = Scripted(context)
+    yield server
+    server.stop()
+
+
+def connect_tls(server, certificate):
+    return connect(server.base_url.replace("127.0.0.1", "localhost"), verify=str(certificate))
+
+
+def test_an_encrypted_answer_is_read(encrypted, certificate):
+    encrypted.answer(reply(body=GOOD))
+
+    assert send(connect_tls(encrypted, certificate)).images == (PNG.content,)
+
+
+def test_a_certificate_that_is_not_accepted_keeps_the_call_from_being_sent(encrypted):
+    failure = fail(connect(encrypted.base_url))
+
+    assert (type(failure), failure.retryable) == (ProviderUnreachable, True)
+    assert "certificate" in failure.message
+    assert encrypted.requests == []
+
+
+@pytest.mark.parametrize("kind", ["no answer", "a slow answer"])
+def test_an_encrypted_answer_that_is_not_whole_by_the_deadline_is_waited_for_no_longer(encrypted, certificate, kind):
+    encrypted.answer(hang if kind == "no answer" else drip(encrypted, reply(Content_Length=1000)))
+
+    failure = fail(connect_tls(encrypted, certificate), seconds=SHORT)
+
+    assert (type(failure), failure.retryable) == (ProviderTimeout, False)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(
+            b"",
+            id="before the answer",
+        ),
+        pytest.param(reply(Content_Length=1000), id="within the answer"),
+    ],
+)
+def test_encryption_that_breaks_after_the_call_was_sent_may_have_been_billed(encrypted, certificate, head):
+    def spoil(plain):
+        plain.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))  # a TLS record that no key decrypts
+        hang(plain)
+
+    def send_head(connection):
+        connection.sendall(head)
+        connection.setblocking(True)
+        with socket.socket(fileno=socket.dup(connection.fileno())) as plain:
+            spoil(plain)
+
+    spoil.below_tls = True
+    encrypted.answer(send_head if head else spoil)
+
+    failure = fail(connect_tls(encrypted, certificate))
+
+    assert (type(failure), failure.retryable) == (ProviderFailed, False)
+    assert len(encrypted.requests) == 1
