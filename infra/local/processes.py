@@ -88,6 +88,8 @@ class Process:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)  # the process if it would not, and children that outlived it
             _wait_for_end(pid, born)
+        for child in OUTLIVING:
+            child.poll()  # those that have ended need no warning
         self._record.unlink(missing_ok=True)
 
     def _read(self) -> tuple[int, str]:
