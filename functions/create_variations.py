@@ -48,7 +48,7 @@ def create_variations() -> Response[str]:
     if job.is_finished:
         return deliver(app, job, request, warnings)
     if preferred is not None:
-        return json_response(app, describe(job, request), 202, location_of(job))
+        return json_response(app, describe(job, request, warnings), 202, location_of(job))
     # The official SDKs send the request again on this header, and then find the same job.
     still = JobRunning("The provider is still at work. Send the same request again; it is not paid for twice.")
     return error_response(app, still, {**location_of(job), "Retry-After": "1", "x-should-retry": "true"})

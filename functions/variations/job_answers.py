@@ -17,22 +17,26 @@ MAX_BASE64_CHARACTERS = 6 * 1024**2 - 256 * 1024
 
 def deliver(app: APIGatewayRestResolver, job: Job, request: VariationRequest, warnings: Sequence[str]) -> Response[str]:
     """Give the caller what a finished job made, or why it made nothing; with that it counts as delivered."""
-    described = describe(job, request)
+    described = describe(job, request, warnings)
     wiring.jobs().record_delivery(job)
     if not described["data"]:
         # Asking again would only find the same job.
         return error_response(app, error_from(**described["error"]), {"x-should-retry": "false"})
-    described["warnings"] = [*warnings, *described["warnings"]]
     return json_response(app, described["data"] if request.simplify else described)
 
 
-def describe(job: Job, request: VariationRequest) -> dict[str, Any]:
+def describe(job: Job, request: VariationRequest, warnings: Sequence[str] = ()) -> dict[str, Any]:
     """Write a job as OpenAI's images answer, with its state beside.
+
+    Args:
+        job: as the books have it.
+        request: how the answer is to look.
+        warnings: about the request that is being answered; those of the job itself are added.
 
     Raises:
         ResponseTooLarge: the pictures as base64 do not fit into one answer.
     """
-    described = {
+    described: dict[str, Any] = {
         "created": job.created_at,
         "data": [],
         "id": job.order.job_id,
@@ -40,12 +44,13 @@ def describe(job: Job, request: VariationRequest) -> dict[str, Any]:
         "object": "image.variations.job",
         "status": job.state,
         "error": None,
-        "warnings": [],
+        "warnings": [*warnings],
     }
     if job.is_finished:
         manifest = wiring.storage().read_manifest(job.order.results_prefix)
         described["data"] = pictures_of(manifest, request.response_format)
-        described |= {name: manifest[name] for name in ("model", "usage", "warnings", "adjustments", "error")}
+        described |= {name: manifest[name] for name in ("model", "usage", "adjustments", "error")}
+        described["warnings"] += manifest["warnings"]
     return described
 
 

@@ -37,6 +37,7 @@ class Provider:
     base_url: str
     key: ProviderKey
     session: requests.Session = field(default_factory=requests.Session)
+    _sent_keys: set[str] = field(default_factory=set, repr=False)
 
     def __post_init__(self) -> None:
         # No .netrc that replaces our key, no proxy from a variable somebody left behind.
@@ -85,7 +86,9 @@ class Provider:
         try:
             yield
         except VariationError as error:
-            if key := self.key.value():
+            # Those that were sent, as the secret may hold another by now; and asking it again could fail, and hide
+            # that the call may have been billed.
+            for key in self._sent_keys:
                 error.args = (error.message.replace(key, "[key]"),)
             raise
 
@@ -126,6 +129,7 @@ class Provider:
         headers = {"User-Agent": "image-variations", "Connection": "close"}
         if key:
             headers["Authorization"] = f"Bearer {key}"
+            self._sent_keys.add(key)
         if deadline <= time.monotonic():
             raise ProviderUnreachable("There was no time left to ask the provider; nothing was sent.")
         with (

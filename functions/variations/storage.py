@@ -110,7 +110,7 @@ class Storage:
             return self.client.head_object(Bucket=location.bucket, Key=location.key)["ETag"].strip('"')
 
     def read_result(self, key: str) -> bytes:
-        """Read the bytes of a stored variation."""
+        """Read the bytes of an object in the results bucket."""
         with _translated(f"s3://{self.results_bucket}/{key}"):
             found = self.client.get_object(Bucket=self.results_bucket, Key=key)
             with closing(found["Body"]) as body:
@@ -150,11 +150,8 @@ class Storage:
 
     def read_manifest(self, prefix: str) -> dict[str, Any]:
         """Read the manifest of a finished job."""
-        with _translated(f"s3://{self.results_bucket}/{prefix}"):
-            found = self.client.get_object(Bucket=self.results_bucket, Key=f"{prefix}/manifest.json")
-            with closing(found["Body"]) as body:
-                manifest: dict[str, Any] = json.loads(body.read())
-                return manifest
+        manifest: dict[str, Any] = json.loads(self.read_result(f"{prefix}/manifest.json"))
+        return manifest
 
     def _read_result(self, key: str) -> Variation:
         head = self.client.head_object(Bucket=self.results_bucket, Key=key)

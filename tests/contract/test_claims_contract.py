@@ -4,44 +4,21 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
-import boto3
 import pytest
 from botocore.stub import Stubber
-from moto import mock_aws
 from variations.claims import Claim, Claims, fingerprint
 from variations.errors import ConfigurationError, IdempotencyKeyReused, StorageFailed
 from variations.front_door import FrontDoor, Source
 from variations.jobs import DAY_SECONDS, Jobs
 from variations.model import Order, SourceLocation, VariationRequest
 from variations.table import Table
-from variations.wiring import CLIENT_CONFIG
 
+from tests.contract.conftest import TABLE
 from tests.fakes import Clock
 
-TABLE = "jobs"
 THREADS = 20
 REQUEST = VariationRequest("model-1", n=2)
 SOURCE = Source(content=b"picture")
-
-
-@pytest.fixture(scope="module", name="session")
-def _session():
-    """One for all tests, as it reads the descriptions of the AWS services only once."""
-    return boto3.Session("test", "test", region_name="us-east-1")
-
-
-@pytest.fixture(name="table")
-def _table(session):
-    """An empty jobs table in this process; returns the client."""
-    with mock_aws():
-        client = session.client("dynamodb", config=CLIENT_CONFIG)
-        client.create_table(
-            TableName=TABLE,
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": "job_id", "AttributeType": "S"}],
-            KeySchema=[{"AttributeName": "job_id", "KeyType": "HASH"}],
-        )
-        yield client
 
 
 class OneAtATime:

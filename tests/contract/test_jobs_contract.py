@@ -2,20 +2,17 @@
 
 from dataclasses import dataclass, replace
 
-import boto3
 import pytest
 from botocore.exceptions import ConnectTimeoutError, NoCredentialsError
 from botocore.stub import Stubber
-from moto import mock_aws
 from variations.errors import ConfigurationError, JobRunning, StorageFailed
 from variations.jobs import Jobs
 from variations.model import Attempt, Order, SourceLocation
 from variations.table import Table
-from variations.wiring import CLIENT_CONFIG
 
+from tests.contract.conftest import TABLE
 from tests.fakes import Clock, FakeJobs
 
-TABLE = "jobs"
 LEASE = 600.0
 SOURCE = SourceLocation("uploads", "a b+c%20ü(1).png", version_id="v7", etag="abc")
 ORDER = Order("job-1", SOURCE, "a b+c%20ü(1).png/job-1", caller="s3:upload")
@@ -35,26 +32,6 @@ class Books:
         """Begin a job after the lease of whoever holds it has ended."""
         self.clock.now += LEASE + 1
         return self.begin(order)
-
-
-@pytest.fixture(scope="module", name="session")
-def _session():
-    """One for all tests, as it reads the descriptions of the AWS services only once."""
-    return boto3.Session("test", "test", region_name="us-east-1")
-
-
-@pytest.fixture(name="table")
-def _table(session):
-    """An empty jobs table in this process; returns the client."""
-    with mock_aws():
-        client = session.client("dynamodb", config=CLIENT_CONFIG)
-        client.create_table(
-            TableName=TABLE,
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": "job_id", "AttributeType": "S"}],
-            KeySchema=[{"AttributeName": "job_id", "KeyType": "HASH"}],
-        )
-        yield client
 
 
 @pytest.fixture(name="real")

@@ -1,15 +1,19 @@
 """However slowly a provider answers, nobody waits beyond the deadline."""
 
+import itertools
 import threading
 
 import pytest
+from botocore.exceptions import ClientError
 from variations import provider as provider_module
 from variations.dialects.call import ProviderCall
 from variations.errors import (
     ProviderTimeout,
     ProviderUnreachable,
 )
+from variations.keys import ProviderKey, Secret
 from variations.model import Picture
+from variations.provider import Provider
 
 from tests.contract.scripted import (
     GOOD,
@@ -18,6 +22,7 @@ from tests.contract.scripted import (
     REFUSAL,
     SHORT,
     WHOLE,
+    Secrets,
     connect,
     drip,
     fail,
@@ -85,6 +90,18 @@ def test_the_deadline_holds_for_the_repetition_after_a_rotation_too(scripted):
 
     assert type(fail(connect(scripted.base_url, KEY, "sk-rotated"), seconds=SHORT)) is ProviderTimeout
     assert len(scripted.requests) == 2
+
+
+def test_a_secret_that_fails_after_a_timeout_does_not_hide_that_the_call_may_have_been_billed(scripted):
+    throttled = ClientError({"Error": {"Code": "ThrottlingException"}}, "GetSecretValue")
+    hours = itertools.count(step=3600)  # the secret has grown old whenever somebody looks at it
+    secret = Secret(Secrets(KEY, throttled), "provider", clock=lambda: float(next(hours)))
+    scripted.answer(hang)
+
+    failure = fail(Provider(scripted.base_url, ProviderKey(secret)), seconds=SHORT)
+
+    assert type(failure) is ProviderTimeout
+    assert not failure.retryable
 
 
 def test_a_call_whose_deadline_has_passed_is_not_sent(scripted):

@@ -5,7 +5,6 @@ import io
 import json
 from dataclasses import dataclass, replace
 
-import boto3
 import pytest
 from botocore.exceptions import ConnectTimeoutError
 from botocore.response import StreamingBody
@@ -75,12 +74,6 @@ class RealStore:
 
     def lose_bucket(self):
         self.storage.client.delete_bucket(Bucket="results")
-
-
-@pytest.fixture(scope="module", name="session")
-def _session():
-    """One for all tests, as it reads the descriptions of the AWS services only once."""
-    return boto3.Session("test", "test", region_name="us-east-1")
 
 
 @pytest.fixture(name="real")

@@ -498,6 +498,15 @@ def test_a_caller_may_say_how_long_it_waits_before_202(api, prefer, seconds):
     assert api.hours.now - began == pytest.approx(seconds)
 
 
+def test_an_option_nobody_knows_is_named_at_once_in_an_answer_202_too(api):
+    api.rest()
+
+    started = api.create(seed=7, headers=LATER)
+
+    assert started.status == 202
+    assert [warning.split("'")[1] for warning in started.json["warnings"]] == ["seed"]
+
+
 def test_a_job_that_ends_within_the_preferred_wait_is_200(api):
     assert api.create(headers={"Prefer": "wait=1"}).status == 200
 
