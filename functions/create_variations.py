@@ -10,7 +10,7 @@ from variations import wiring
 from variations.errors import InvalidRequest, JobRunning
 from variations.fields import Choice
 from variations.front_door import Source
-from variations.http_api import answer, caller_of, error_response, json_response, resolver
+from variations.http_api import answer, caller_of, error_response, json_response, request_id_of, resolver
 from variations.http_body import Body, parse_body, parse_json
 from variations.job_answers import deliver, describe
 from variations.model import Job, SourceLocation, VariationRequest
@@ -40,6 +40,7 @@ def create_variations() -> Response[str]:
         caller_of(app),
         idempotency_key=event.headers.get("idempotency-key"),
         is_retry=(event.headers.get("x-stainless-retry-count") or "0") != "0",
+        request_id=request_id_of(app),
     )
     logger.append_keys(job_id=job.order.job_id, caller=job.order.caller)
     patience = settings.api_timeout_seconds - ANSWERING_SECONDS
@@ -66,7 +67,12 @@ def create_upload() -> Response[str]:
     content_type = CONTENT_TYPE.read("content_type", content_type)
     request, warnings = parse_request(fields)
     job = wiring.front_door().expect(
-        request, caller_of(app), bucket=settings.uploads_bucket, prefix=settings.upload_prefix, filename=filename
+        request,
+        caller_of(app),
+        bucket=settings.uploads_bucket,
+        prefix=settings.upload_prefix,
+        filename=filename,
+        request_id=request_id_of(app),
     )
     form = wiring.storage().presign_upload(
         job.order.source, content_type=content_type, max_bytes=settings.max_source_bytes
@@ -95,7 +101,7 @@ def find_source(body: Body) -> Source:
         found = SourceLocation(bucket, key)
         return Source(location=SourceLocation(bucket, key, etag=wiring.storage().find_etag(found)))
     if body.url:
-        from variations.remote_sources import fetch  # noqa: PLC0415 - few requests name a URL
+        from variations.remote_pictures import fetch  # noqa: PLC0415 - few requests name a URL
 
         hosts = settings.allowed_source_hosts
         return Source(content=fetch(body.url, allowed_hosts=hosts, max_bytes=settings.max_source_bytes))

@@ -2,6 +2,7 @@
 
 import json
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -10,9 +11,12 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from variations import wiring
-from variations.errors import ModelNotFound
+from variations.dialects.manner import resolve
+from variations.dialects.sizes import to_be_had
+from variations.errors import ConfigurationError, ModelNotFound
 from variations.http_api import answer, json_response, resolver
-from variations.model import ImageModel
+from variations.model import ImageModel, Listing
+from variations.models_list import warn_of_end
 
 logger = Logger(service="image-variations")
 app = resolver()
@@ -21,10 +25,12 @@ PROVIDER_SECONDS = 20.0  # API Gateway gives up after 29
 
 @app.get("/models")
 def list_models() -> Response[str]:
-    """List the image models; `?all=true` lists every model of the provider."""
+    """List the models that make variations, and those that may; `?all=true` lists every model of the provider."""
     everything = app.current_event.get_query_string_value("all", "") == "true"
-    models = [model for model in fetch_models() if everything or model.image]
-    return json_response(app, {"object": "list", "data": [to_openai(model) for model in models]})
+    listing = fetch_listing()
+    models = [model for model in listing.models if everything or may_vary(model)]
+    models.sort(key=lambda model: not model.image)  # stable: the provider's order, with the sure ones first
+    return json_response(app, {"object": "list", "data": [to_openai(model, listing) for model in models]})
 
 
 @app.get("/openapi.json")
@@ -41,26 +47,43 @@ def retrieve_model() -> Response[str]:
         ModelNotFound: the provider does not list it.
     """
     wanted = unquote(app.current_event.path_parameters["model"])
-    for model in fetch_models():
+    listing = fetch_listing()
+    for model in listing.models:
         if model.id == wanted:
-            return json_response(app, to_openai(model))
+            return json_response(app, to_openai(model, listing))
     raise ModelNotFound(f"The model {wanted[:200]!r} does not exist. GET /v1/models lists them.", param="model")
 
 
-def fetch_models() -> list[ImageModel]:
+def fetch_listing() -> Listing:
     """Ask the provider for its models, within the time that API Gateway allows."""
     return wiring.provider().list_models(deadline=time.monotonic() + PROVIDER_SECONDS)
 
 
-def to_openai(model: ImageModel) -> dict[str, Any]:
+def may_vary(model: ImageModel) -> bool:
+    """Tell whether a model belongs on the list: surely, or perhaps where nothing is known of the provider."""
+    return bool(model.image) or (model.image is None and wiring.known_provider() is None)
+
+
+def to_openai(model: ImageModel, listing: Listing) -> dict[str, Any]:
     """Write a model as OpenAI does, with one object more: `image`, what it is to us."""
+    known = "unknown" if model.image is None else model.image
+    image: dict[str, Any] = {"variations": known, "shutdown_date": model.shutdown_date}
+    warning = warn_of_end(model.id, model.shutdown_date, datetime.now(UTC).date())
+    try:
+        manner = resolve(wiring.settings().provider_dialect, wiring.known_provider(), listing, model.id)
+    except ConfigurationError as error:  # a provider that can list, and no more
+        image |= {"variations": False, "dialect": None, "sizes": [], "images_per_call": 0}
+        warning = error.message
+    else:
+        sizes = to_be_had(manner.dialect.sizes(model.id))
+        image |= {"dialect": manner.dialect.name, "sizes": sizes, "images_per_call": manner.images_per_call}
     return {
         "id": model.id,
         "object": "model",
         "created": model.created,
         "owned_by": model.owned_by,
         "shutdown_date": model.shutdown_date,
-        "image": {"variations": model.image if model.image is not None else "unknown"},
+        "image": image | ({"warning": warning} if warning else {}),
     }
 
 

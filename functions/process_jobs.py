@@ -32,9 +32,15 @@ def process_record(record: SQSRecord, lambda_context: LambdaContext) -> None:
         # Should this worker die, the message comes again when its lease has ended, and not an hour later.
         hide(record, round(seconds) + LEASE_MARGIN_SECONDS)
         for order in parse_message(record.body):
-            logger.append_keys(job_id=order.job_id)
+            logger.append_keys(job_id=order.job_id, request_id=order.request_id)
             job = wiring.service().process(order, seconds=seconds)
-            logger.info("job ended", state=job.state, caller=job.order.caller, key=order.source.key)
+            logger.info(
+                "job ended",
+                state=job.state,
+                caller=job.order.caller,
+                key=order.source.key,
+                provider_request_ids=[attempt.request_id for attempt in job.attempts if attempt.request_id],
+            )
             metrics.add_metric(f"Jobs{job.state.capitalize()}", MetricUnit.Count, 1)
     except Exception as error:
         wait = seconds_to_wait(error, int(record.attributes.approximate_receive_count))

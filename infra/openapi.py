@@ -69,7 +69,7 @@ def _list_models() -> Schema:
     operation = _operation(
         "list_models", "List the image models that the provider offers.", {"200": _json(listed)}, (400, *PROVIDER)
     )
-    everything = {"type": "boolean", "description": "List every model, not those that surely make images alone."}
+    everything = {"type": "boolean", "description": "List every model, also those that make no variations."}
     return operation | {"parameters": [_parameter("all", "query", everything)]}
 
 
@@ -183,7 +183,18 @@ def _job() -> Schema:
 
 
 def _model() -> Schema:
-    image = {"type": "object", "properties": {"variations": {"enum": [True, "unknown"]}}}
+    image = {
+        "type": "object",
+        "required": ["variations", "dialect", "sizes", "images_per_call", "shutdown_date"],
+        "properties": {
+            "variations": {"enum": [True, "unknown", False], "description": "Whether it makes variations."},
+            "dialect": {"type": ["string", "null"], "description": "How the provider is asked."},
+            "sizes": _array({"type": "string"}) | {"description": "Those of the usual sizes that can be had."},
+            "images_per_call": {"type": "integer", "description": "More are made in several calls."},
+            "shutdown_date": {"type": ["string", "null"]},
+            "warning": {"type": "string", "description": "What to do before the model dies."},
+        },
+    }
     return {
         "type": "object",
         "required": ["id", "object", "created", "owned_by"],

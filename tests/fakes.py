@@ -6,13 +6,13 @@ that makes it fail; a provider fails by its script, and the rest by what is put 
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 
 from variations.dialects.call import ProviderCall
 from variations.errors import ConfigurationError, JobRunning, SourceNotFound, SourceTooLarge, StorageFailed
-from variations.model import Answer, Attempt, Job, Order, Picture, SourceLocation, SourceObject, Variation
+from variations.model import Answer, Attempt, Job, Listing, Order, Picture, SourceLocation, SourceObject, Variation
 
 Step = Answer | BaseException | Callable[[ProviderCall], Answer]
 
@@ -28,12 +28,20 @@ class Clock:
 
 
 class FakeProvider:
-    """Answer each call with the next step of a script, and remember the calls."""
+    """Answer each call with the next step of a script, and remember the calls; list what it is said to offer."""
 
-    def __init__(self, script: Iterable[Step] = ()) -> None:
+    def __init__(self, script: Iterable[Step] = (), listing: Listing | BaseException | None = None) -> None:
         self.script = iter(script)
+        self.listing = listing or Listing()
+        self.listed = 0
         self.calls: list[ProviderCall] = []
         self.deadlines: list[float] = []
+
+    def list_models(self, *, deadline: float) -> Listing:
+        self.listed += 1
+        if isinstance(self.listing, BaseException):
+            raise self.listing
+        return self.listing
 
     def send(self, call: ProviderCall, *, deadline: float) -> Answer:
         self.calls.append(call)
@@ -143,13 +151,13 @@ class FakeJobs:
         self.jobs[order.job_id], self.leases[order.job_id] = job, now + int(lease_seconds) + 1
         return job
 
-    def record_attempt(self, job: Job, *, images: int) -> Job:
-        attempt = Attempt(len(job.attempts) + 1, images, int(self.clock()))
+    def record_attempt(self, job: Job, variations: Sequence[int]) -> Job:
+        attempt = Attempt(len(job.attempts) + 1, tuple(variations), int(self.clock()))
         return self._write(job, "running", attempts=(*job.attempts, attempt))
 
-    def record_outcome(self, job: Job, outcome: str, *, request_id: str | None = None) -> Job:
-        attempt = replace(job.attempts[-1], outcome=outcome, request_id=request_id)
-        return self._write(job, "running", attempts=(*job.attempts[:-1], attempt))
+    def record_outcome(self, job: Job, attempt: Attempt) -> Job:
+        attempts = tuple(attempt if other.number == attempt.number else other for other in job.attempts)
+        return self._write(job, "running", attempts=attempts)
 
     def release(self, job: Job) -> None:
         self._write(job, "queued")

@@ -25,6 +25,7 @@
 The tree knows nothing of HTTP or SQS: `http_api` maps it to status codes, `process_jobs` to redeliveries.
 """
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 
@@ -40,6 +41,7 @@ class VariationError(Exception):
 
     code: ClassVar[str] = "internal_error"
     retryable: bool = False
+    provider_request_id: str | None = None  # the provider's own name for the call that failed
 
     def __init__(
         self,
@@ -128,10 +130,21 @@ class ResponseTooLarge(VariationError):
     code = "response_too_large"
 
 
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """What a provider itself says is wrong, out of whichever envelope it came in; empty where it says nothing."""
+
+    message: str = ""
+    code: str = ""
+    param: str = ""
+    status: int = 0
+
+
 class ProviderError(VariationError):
-    """The image provider did not give us what we asked for."""
+    """The image provider did not give us what we asked for; `complaint` holds its own words, where it spoke."""
 
     code = "provider_error"
+    complaint: Complaint | None = None
 
 
 class ProviderRefused(ProviderError):

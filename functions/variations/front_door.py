@@ -53,7 +53,7 @@ class FrontDoor:
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
 
-    def accept(
+    def accept(  # noqa: PLR0913 - half of them by name only
         self,
         request: VariationRequest,
         source: Source,
@@ -61,6 +61,7 @@ class FrontDoor:
         *,
         idempotency_key: str | None = None,
         is_retry: bool = False,
+        request_id: str | None = None,
     ) -> Job:
         """Return the job that answers a request, a new one if there is none.
 
@@ -70,6 +71,7 @@ class FrontDoor:
             caller: whose request it is; callers never share a job.
             idempotency_key: the caller's own name for the request: the same key means the same job for a day.
             is_retry: the client says that it sends the request again.
+            request_id: what the caller knows the request by.
 
         Raises:
             IdempotencyKeyReused: the key stands for another request.
@@ -87,13 +89,22 @@ class FrontDoor:
             job = self.jobs.get(standing.job_id) if standing else None
             if job and (idempotency_key or self._may_share(job, is_retry=is_retry)):
                 return self._dispatch_if_lost(job, source)
-            order = self._new_order(request, caller, source.location)
+            order = self._new_order(request, caller, source.location, request_id)
             days = KEY_DAYS if idempotency_key else self.jobs.expiration_days
             if self.claims.take(Claim(name, content, order.job_id), order, days=days, instead_of=standing):
                 return self._dispatch(self.find(order.job_id, caller), source)
         raise StorageFailed("Too many requests of the same content at once. Send it again.", retry_after_seconds=1)
 
-    def expect(self, request: VariationRequest, caller: str, *, bucket: str, prefix: str, filename: str) -> Job:
+    def expect(  # noqa: PLR0913 - half of them by name only
+        self,
+        request: VariationRequest,
+        caller: str,
+        *,
+        bucket: str,
+        prefix: str,
+        filename: str,
+        request_id: str | None = None,
+    ) -> Job:
         """Write a job down whose picture the caller will upload to S3; its upload starts the job.
 
         Args:
@@ -102,10 +113,11 @@ class FrontDoor:
             bucket: the uploads bucket.
             prefix: where uploads start jobs, with a slash at the end.
             filename: the last part of the picture's key.
+            request_id: what the caller knows the request by.
         """
         job_id = uuid.uuid4().hex
         location = SourceLocation(bucket, upload_key(prefix, job_id, filename))
-        order = Order(job_id, location, job_prefix(job_id), caller, without_none(asdict(request)))
+        order = Order(job_id, location, job_prefix(job_id), caller, without_none(asdict(request)), request_id)
         self.jobs.create(order)
         return self.find(job_id, caller)
 
@@ -129,11 +141,13 @@ class FrontDoor:
             job = self.find(job.order.job_id, job.order.caller)
         return job
 
-    def _new_order(self, request: VariationRequest, caller: str, location: SourceLocation | None) -> Order:
+    def _new_order(
+        self, request: VariationRequest, caller: str, location: SourceLocation | None, request_id: str | None
+    ) -> Order:
         job_id = uuid.uuid4().hex  # nobody can guess it
         prefix = job_prefix(job_id)
         source = location or SourceLocation(self.results_bucket, f"{prefix}/source")
-        return Order(job_id, source, prefix, caller, without_none(asdict(request)))
+        return Order(job_id, source, prefix, caller, without_none(asdict(request)), request_id)
 
     def _may_share(self, job: Job, *, is_retry: bool) -> bool:
         if not job.is_finished or job.delivered_at is None:

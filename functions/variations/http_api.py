@@ -1,6 +1,7 @@
 """Speak OpenAI's HTTP dialect to our callers: the resolver, the error envelope, and the one error -> status table."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,6 +29,7 @@ STATUS: dict[type[VariationError], int] = {
     errors.ProviderTimeout: 504,
     errors.JobRunning: 504,
 }
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 TYPES = {401: "authentication_error", 429: "rate_limit_error"}  # OpenAI's words; others by the status's class
 
 CORS_HEADERS = {
@@ -88,6 +90,12 @@ def caller_of(app: APIGatewayRestResolver) -> str:
     return str(name or "unknown")
 
 
+def request_id_of(app: APIGatewayRestResolver) -> str:
+    """Return what the caller knows the request by: its own `x-request-id` if it sent one, else the gateway's."""
+    own = app.current_event.headers.get("x-request-id") or ""
+    return own if REQUEST_ID.fullmatch(own) else app.current_event.request_context.request_id or ""
+
+
 def answer(app: APIGatewayRestResolver, event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Resolve a request, and let pages of the origin CorsOrigin read the answer; when it is empty, none may."""
     if event["httpMethod"] == "OPTIONS":
@@ -109,10 +117,9 @@ def json_response(
     app: APIGatewayRestResolver, content: Any, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response[str]:
     """Answer JSON with an `x-request-id`, as OpenAI does."""
-    request_id = app.current_event.request_context.request_id or ""
     return Response(
         status_code=status,
         content_type="application/json",
         body=json.dumps(content, ensure_ascii=False),
-        headers={"x-request-id": request_id, **(headers or {})},
+        headers={"x-request-id": request_id_of(app), **(headers or {})},
     )

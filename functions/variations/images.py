@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from .dialects.dialect import SourceForm
 from .errors import SourceTooLarge, UnsupportedImage
 from .model import Picture
 
@@ -26,9 +27,7 @@ TYPES = {
     "AVIF": "image/avif",
     "HEIF": "image/heic",
 }
-EVERY_PROVIDER_READS = {"image/png", "image/jpeg", "image/webp"}  # OpenAI image guide, read 2026-11-22
 BOMB_PIXELS = 178_956_970  # where Pillow itself calls a picture a decompression bomb (Pillow 13, Image.py)
-MAX_SQUARE_PNG_BYTES = 4 * 1024**2 - 1  # "less than 4MB": openai-python 3.54.0 image_create_variation_params.py
 ORIENTATION = 0x0112  # EXIF 2.32, tag Orientation; 1 is upright
 TURNS = {  # EXIF orientation -> what puts it upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -69,30 +68,37 @@ def inspect(content: bytes, *, max_megapixels: float) -> Picture:
     return Picture(content, content_type, *((height, width) if turned else (width, height)))
 
 
-def upright(picture: Picture) -> Picture:
-    """Return a picture that every provider reads the right way up, untouched where it is so already."""
-    with _readable("The source"), _open(picture.content) as image:
-        if picture.content_type in EVERY_PROVIDER_READS and image.getexif().get(ORIENTATION, 1) == 1:
-            return picture
-        turned = _turned(image)
-        keep_jpeg = picture.content_type != "image/gif" and not turned.has_transparency_data
-        return _encode(turned, "jpeg" if keep_jpeg else "png", quality=JPEG_QUALITY)
-
-
-def square_png(picture: Picture, edge: int) -> Picture:
-    """Crop a picture to a square PNG below 4 MB, as strict /images/variations servers want it.
+def prepare(picture: Picture, form: SourceForm, dimensions: tuple[int, int] | None) -> Picture:
+    """Bring a source into the form that a provider understands, untouched where it has it already.
 
     Args:
-        picture: any picture `inspect` let through; the middle of it is kept, a little above the centre.
-        edge: pixels of a side; less by a quarter until the file is small enough.
+        picture: any picture `inspect` let through.
+        form: types, bytes and shape that the provider takes. Where it must be cropped, the middle is kept, a little
+            above the centre; where it must have fewer bytes, edges lose a quarter until it has.
+        dimensions: (width, height) in pixels of the wanted variations, or None.
     """
     with _readable("The source"), _open(picture.content) as image:
-        image.draft("RGB", (edge, edge))  # a JPEG decodes at a fraction of its size: 24 MP in a third of the memory
-        square = fit(_turned(image), edge, edge)
-        while (png := _encode(square, "png")) and len(png.content) > MAX_SQUARE_PNG_BYTES:
-            edge = edge * 3 // 4
-            square = fit(square, edge, edge)
-        return png
+        upright = image.getexif().get(ORIENTATION, 1) == 1
+        fits = picture.content_type in form.types and len(picture.content) <= form.max_bytes
+        if upright and fits and form.shape == "any":
+            return picture
+        if form.shape == "any":
+            shaped = _turned(image)
+        else:
+            width, height = dimensions or ((1024, 1024) if form.shape == "square" else (picture.width, picture.height))
+            if form.shape == "square":
+                width = height = max(width, height)
+            image.draft(
+                "RGB", (width, height)
+            )  # a JPEG decodes at a fraction of its size: 24 MP in a third of the memory
+            shaped = _plain(fit(_turned(image), width, height))
+        keep_jpeg = "image/jpeg" in form.types and picture.content_type != "image/gif"
+        keep_jpeg = keep_jpeg and not shaped.has_transparency_data
+        while True:
+            made = _encode(shaped, "jpeg" if keep_jpeg else "png", quality=JPEG_QUALITY)
+            if len(made.content) <= form.max_bytes:
+                return made
+            shaped = fit(shaped, max(1, shaped.width * 3 // 4), max(1, shaped.height * 3 // 4))
 
 
 def finish(content: bytes, dimensions: tuple[int, int] | None, output_format: str) -> Picture:

@@ -13,7 +13,7 @@ worker does after its lease was taken over has no effect. The record goes when i
 """
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -89,14 +89,13 @@ class Jobs:
                 raise JobRunning("Another worker holds this job.", retry_after_seconds=left) from None
         return _job(item)
 
-    def record_attempt(self, job: Job, *, images: int) -> Job:
-        """Write down a paid call for `images` pictures before it is made."""
-        attempt = Attempt(number=len(job.attempts) + 1, images=images, started_at=int(self.clock()))
+    def record_attempt(self, job: Job, variations: Sequence[int]) -> Job:
+        """Write down a paid call before it is made, with the numbers of the variations it asks for."""
+        attempt = Attempt(len(job.attempts) + 1, tuple(variations), started_at=int(self.clock()))
         return self._write_attempt(job, attempt)
 
-    def record_outcome(self, job: Job, outcome: str, *, request_id: str | None = None) -> Job:
-        """Write down how the latest paid call ended: `answered`, or the code of its error."""
-        attempt = replace(job.attempts[-1], outcome=outcome, request_id=request_id)
+    def record_outcome(self, job: Job, attempt: Attempt) -> Job:
+        """Write down how a paid call of this job ended, as `attempt` says it now."""
         return self._write_attempt(job, attempt)
 
     def release(self, job: Job) -> None:
@@ -127,8 +126,13 @@ class Jobs:
 
     def _write_attempt(self, job: Job, attempt: Attempt) -> Job:
         place = attempt.number - 1  # one past the end appends; a write that botocore repeats stays one attempt
-        self._write(job, "running", f"attempts[{place}] = :attempt", attempt=without_none(asdict(attempt)))
-        return replace(job, attempts=(*job.attempts[:place], attempt))
+        self._write(
+            job,
+            "running",
+            f"attempts[{place}] = :attempt",
+            attempt=without_none({**asdict(attempt), "variations": list(attempt.variations)}),
+        )
+        return replace(job, attempts=(*job.attempts[:place], attempt, *job.attempts[place + 1 :]))
 
     def _write(self, job: Job, state: str, expression: str, **values: Any) -> None:
         try:
@@ -169,5 +173,5 @@ def _plain(value: Any) -> Any:
 
 
 def _attempt(item: dict[str, Any]) -> Attempt:
-    numbers = {name: int(item[name]) for name in ("number", "images", "started_at")}
-    return Attempt(**{**item, **numbers})
+    numbers = {name: int(item[name]) for name in ("number", "started_at")}
+    return Attempt(**{**item, **numbers, "variations": tuple(map(int, item["variations"]))})

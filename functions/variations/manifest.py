@@ -8,7 +8,7 @@ from typing import Any
 from .errors import VariationError
 from .model import Adjustment, Job, Picture, SourceObject, Variation, VariationRequest
 
-SURELY_NOT_BILLED = {"provider_busy", "provider_unreachable"}
+SURELY_NOT_BILLED = {"provider_busy", "provider_unreachable", "invalid_request"}
 
 
 @dataclass
@@ -20,6 +20,7 @@ class Work:
     picture: Picture | None = None
     request: VariationRequest | None = None
     dialect: str | None = None
+    dialect_reason: str | None = None
     adjustments: tuple[Adjustment, ...] = ()
     warnings: list[str] = field(default_factory=list)
     results: dict[int, Variation] = field(default_factory=dict)
@@ -32,10 +33,11 @@ class Work:
         asked = self.request.n if self.request else 0
         return [number for number in range(1, asked + 1) if number not in self.results]
 
-    @property
-    def billable_attempts(self) -> int:
-        """Count the calls that may have been billed, answered or not."""
-        return sum(attempt.outcome not in SURELY_NOT_BILLED for attempt in self.job.attempts)
+    def calls_lost(self, number: int) -> int:
+        """Count the calls for a variation that is not stored, and that may have been billed all the same."""
+        return sum(
+            number in attempt.variations and attempt.outcome not in SURELY_NOT_BILLED for attempt in self.job.attempts
+        )
 
     @property
     def state(self) -> str:
@@ -71,6 +73,8 @@ def write_manifest(work: Work, error: VariationError | None, finished_at: float)
         },
         "model": request.model if request else None,
         "dialect": work.dialect,
+        "dialect_reason": work.dialect_reason,
+        "request_id": order.request_id,
         "provider_request_ids": [attempt.request_id for attempt in work.job.attempts if attempt.request_id],
         "adjustments": [asdict(adjustment) for adjustment in work.adjustments],
         "warnings": work.warnings,
@@ -89,3 +93,17 @@ def write_manifest(work: Work, error: VariationError | None, finished_at: float)
 
 def _iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def add_usage(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Return what two calls used together: numbers add up, the rest is as the later one says."""
+    if one is None or other is None:
+        return other if one is None else one
+    return {**one, **{name: _sum(one.get(name), value) for name, value in other.items()}}
+
+
+def _sum(one: Any, other: Any) -> Any:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return add_usage(one, other)
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (one, other))
+    return one + other if numbers else other

@@ -74,7 +74,9 @@ def _orders_of_upload(detail: Mapping[str, Any]) -> list[Order]:
     # Version or sequencer tell two uploads of one key apart; an event delivered twice has the same.
     job_id = _hash(bucket, key, version_id or uploaded["sequencer"])
     source = SourceLocation(bucket, key, version_id=version_id, etag=etag)
-    return [Order(job_id, source, _results_prefix(key, job_id), caller=UPLOADER)]
+    request_id = detail.get("request-id")  # S3's own name for the upload, which its client was told too
+    request_id = request_id if isinstance(request_id, str) else None
+    return [Order(job_id, source, _results_prefix(key, job_id), caller=UPLOADER, request_id=request_id)]
 
 
 def _results_prefix(source_key: str, job_id: str) -> str:

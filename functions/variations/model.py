@@ -89,10 +89,13 @@ class Variation:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One paid call. `outcome` is None until the provider answered: a worker that dies leaves it so."""
+    """One paid call. `outcome` is None until the provider answered: a worker that dies leaves it so.
+
+    `variations` are the numbers, from 1, of those it asks for.
+    """
 
     number: int
-    images: int
+    variations: tuple[int, ...]
     started_at: int
     outcome: str | None = None
     request_id: str | None = None
@@ -102,7 +105,8 @@ class Attempt:
 class Order:
     """A job as it comes in through a door: its id, the picture, where results go, who asked.
 
-    `options` is None for an upload, whose options are the object's metadata.
+    `options` is None for an upload, whose options are the object's metadata. `request_id` is what the caller knows
+    the request by: the `x-request-id` of our answer, or the id S3 gave the upload.
     """
 
     job_id: str
@@ -110,6 +114,7 @@ class Order:
     results_prefix: str
     caller: str
     options: Mapping[str, Any] | None = None
+    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +143,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class ImageModel:
-    """A model as the provider lists it; `image` is True when it surely makes images, None when unknown."""
+    """A model as the provider lists it.
+
+    `image` is True when it surely makes variations, False when it surely does not, None when nobody knows.
+    `shutdown_date` is the day it dies, `YYYY-MM-DD`, where the provider says so.
+    """
 
     id: str
     created: int
@@ -148,9 +157,18 @@ class ImageModel:
 
 
 @dataclass(frozen=True, slots=True)
+class Listing:
+    """What a provider lists: its models, and the name of the known provider that the list gives away, if any."""
+
+    models: tuple[ImageModel, ...] = ()
+    family: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """What a provider sent back for one paid call: encoded pictures, in its order."""
+    """What a provider sent back for one paid call: encoded pictures, in its order, and what was wrong with others."""
 
     images: tuple[bytes, ...] = field(repr=False)
     request_id: str | None = None
     usage: Mapping[str, Any] | None = None
+    warnings: tuple[str, ...] = ()

@@ -1,52 +1,54 @@
-"""Talk HTTP to the provider: send a dialect's call, read the answer, translate every failure once.
+"""Talk to the provider: list its models, send a dialect's call, and fetch what was answered as a URL.
 
 Nothing is ever sent twice from here but for one case that was surely not billed: a 401 right after the key was
 rotated. Whether a failure may be tried again is a property of the error that is raised.
 """
 
 import contextlib
-import ssl
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 import requests
-import urllib3
 
-from .dialects.answers import parse_answer
+from . import remote_pictures
+from .dialects.answers import UNREADABLE, parse_answer
 from .dialects.call import ProviderCall
-from .errors import ProviderFailed, ProviderTimeout, ProviderUnreachable, VariationError
+from .dialects.known import KnownProvider
+from .dialects.refusals import error_for, request_id_in
+from .errors import ProviderError, ProviderFailed, ProviderTimeout, VariationError
+from .exchange import Reply, exchange
 from .keys import ProviderKey
-from .model import Answer, ImageModel
-from .models_list import parse_models
-from .patience import PatientAdapter
-from .refusals import error_for
+from .model import Answer, Listing
+from .models_list import parse_models, says_nothing_but_names
 
-CONNECT_SECONDS = 5.0
-MAX_ANSWER_BYTES = 256 * 1024**2  # ten 4K pictures as base64 are 200 MB; more than this is no answer
-CHUNK_BYTES = 1024**2
+LISTING_SECONDS = 300.0  # so long a list of models is kept
+MAX_PICTURE_BYTES = 64 * 1024**2  # twice a 4K picture as PNG
+NOWHERE = {404, 405, 501}
 
 
 @dataclass
 class Provider:
-    """One provider: a base URL such as https://api.openai.com/v1, and the key for it."""
+    """One provider.
+
+    Args:
+        base_url: such as https://api.openai.com/v1; Azure's older form has `?api-version=…` behind.
+        key: for it.
+        known: what is known of it by its host.
+        new_session: makes the HTTP session of one exchange.
+    """
 
     base_url: str
     key: ProviderKey
-    session: requests.Session = field(default_factory=requests.Session)
+    known: KnownProvider | None = None
+    new_session: Callable[[], requests.Session] = requests.Session
     _sent_keys: set[str] = field(default_factory=set, repr=False)
+    _listing: tuple[float, Listing] | None = field(default=None, repr=False)
 
-    def __post_init__(self) -> None:
-        # No .netrc that replaces our key, no proxy from a variable somebody left behind.
-        self.session.trust_env = False
-        for scheme in ("https://", "http://"):
-            self.session.mount(scheme, PatientAdapter())
-
-    def list_models(self, *, deadline: float) -> list[ImageModel]:
-        """List what the provider offers.
+    def list_models(self, *, deadline: float) -> Listing:
+        """List what the provider offers, as it was at most LISTING_SECONDS ago.
 
         Args:
             deadline: `time.monotonic()` seconds by which the answer must be here.
@@ -54,9 +56,12 @@ class Provider:
         Raises:
             ProviderError: as for `send`.
         """
+        if self._listing and time.monotonic() - self._listing[0] < LISTING_SECONDS:
+            return self._listing[1]
         with self._key_hidden():
-            _, body = self._request("GET", self._url("models"), deadline=deadline)
-            return parse_models(body)
+            listing = parse_models(*self._lists(deadline))
+        self._listing = (time.monotonic(), listing)
+        return listing
 
     def send(self, call: ProviderCall, *, deadline: float) -> Answer:
         """Send one paid call and read its pictures.
@@ -71,14 +76,92 @@ class Provider:
             ProviderBusy, ProviderRefused, ProviderDenied, ModelNotFound: the provider says so.
             ProviderFailed: 5xx, a broken connection, an answer that cannot be read.
         """
-        part = (call.picture_name, call.picture.content, call.picture.content_type)
-        # Everything in `files`, as a request without fields must be multipart too.
-        files = [(name, (None, value)) for name, value in call.fields.items()] + [(call.picture_field, part)]
         with self._key_hidden():
-            response, body = self._request("POST", self._url(call.path), deadline=deadline, files=files)
-            parsed = parse_answer(body)
-            images = [image if isinstance(image, bytes) else self._fetch(image, deadline) for image in parsed.images]
-        return Answer(tuple(images), response.headers.get("x-request-id"), parsed.usage)
+            reply = self._request("POST", self._url(call.path, call.fields.get("model")), deadline, **_content(call))
+            try:
+                return self._read_answer(reply, deadline)
+            except VariationError as error:
+                error.provider_request_id = request_id_in(reply.headers)
+                raise
+
+    def _read_answer(self, reply: Reply, deadline: float) -> Answer:
+        parsed = parse_answer(reply.body)
+        images, warnings = [], list(parsed.warnings)
+        failure: VariationError | None = None
+        for image in parsed.images:
+            try:
+                images.append(image if isinstance(image, bytes) else self._fetch(image, deadline))
+            except ProviderError as error:
+                failure = error
+                warnings.append(f"{UNREADABLE} {error.message}")
+        if failure and not images:
+            raise failure
+        return Answer(tuple(images), request_id_in(reply.headers), parsed.usage, tuple(warnings))
+
+    def _lists(self, deadline: float) -> Iterator[bytes]:
+        """Yield every list of models that the provider is known to have, the most telling first."""
+        *special, plain = self.known.lists if self.known else ("models",)
+        for path in special:
+            reply = self._exchange("GET", self._url(path), deadline)
+            if reply.status not in NOWHERE:
+                yield self._checked(reply).body
+        body = self._request("GET", self._url(plain), deadline).body
+        if not self.known and says_nothing_but_names(body):
+            reply = self._exchange("GET", self._url("models/capabilities"), deadline)
+            if reply.status == 200:
+                yield reply.body
+        yield body
+
+    def _fetch(self, url: str, deadline: float) -> bytes:
+        """Get a picture that was answered as a URL: with our key from the provider's own origin, else without.
+
+        The call that made it is paid for, so however this fails, it must not look as if nothing had been billed.
+        """
+        try:
+            absolute = urljoin(self.base_url, url)
+            if urlsplit(absolute)[:2] == urlsplit(self.base_url)[:2]:
+                return self._request("GET", absolute, deadline).body
+            left = deadline - time.monotonic()
+            return remote_pictures.fetch(absolute, allowed_hosts=None, max_bytes=MAX_PICTURE_BYTES, seconds=left)
+        except ProviderTimeout:
+            raise
+        except (VariationError, ValueError) as error:
+            raise ProviderFailed(f"An image that the provider made could not be fetched: {error}") from error
+
+    def _url(self, path: str, model: Any = None) -> str:
+        """Return the URL of a path; with Azure's older form, the model is a deployment's name within it."""
+        base, _, query = self.base_url.partition("?")
+        base = base.rstrip("/")
+        if query and model and "/deployments/" not in base:
+            base += f"/deployments/{quote(str(model), safe='')}"
+        elif query and not model:
+            base = base.partition("/deployments/")[0]
+        return f"{base}/{path}" + (f"?{query}" if query else "")
+
+    def _request(self, method: str, url: str, deadline: float, **content: Any) -> Reply:
+        return self._checked(self._exchange(method, url, deadline, **content))
+
+    def _exchange(self, method: str, url: str, deadline: float, **content: Any) -> Reply:
+        key = self.key.value()
+        reply = self._once(method, url, key, deadline, content)
+        if reply.status == 401:
+            self.key.secret.refresh()
+            if self.key.value() != key:
+                reply = self._once(method, url, self.key.value(), deadline, content)
+        return reply
+
+    def _checked(self, reply: Reply) -> Reply:
+        if not 200 <= reply.status < 300:
+            raise error_for(reply.status, reply.headers, reply.body)
+        return reply
+
+    def _once(self, method: str, url: str, key: str, deadline: float, content: dict[str, Any]) -> Reply:
+        headers = dict(self.known.headers) if self.known else {}
+        if key:
+            own = self.known.key_header if self.known else None
+            headers |= {own: key} if own else {"Authorization": f"Bearer {key}"}
+            self._sent_keys.add(key)
+        return exchange(method, url, headers, deadline, new_session=self.new_session, **content)
 
     @contextlib.contextmanager
     def _key_hidden(self) -> Iterator[None]:
@@ -88,138 +171,15 @@ class Provider:
         except VariationError as error:
             # Those that were sent, as the secret may hold another by now; and asking it again could fail, and hide
             # that the call may have been billed.
-            for key in self._sent_keys:
+            for key in set(self._sent_keys):
                 error.args = (error.message.replace(key, "[key]"),)
             raise
 
-    def _fetch(self, url: str, deadline: float) -> bytes:
-        """Get an image that was answered as a URL, from the provider's own origin and from nowhere else.
 
-        The call that made it is paid for, so however this fails, it must not look as if nothing had been billed.
-        """
-        try:
-            absolute = urljoin(self.base_url, url)
-            if urlsplit(absolute)[:2] != urlsplit(self.base_url)[:2]:
-                raise ProviderFailed(f"The provider put its image on another host ({urlsplit(absolute).hostname}).")
-            return self._request("GET", absolute, deadline=deadline)[1]
-        except ProviderTimeout:
-            raise
-        except (VariationError, ValueError) as error:
-            raise ProviderFailed(f"An image that the provider made could not be fetched: {error}") from error
-
-    def _url(self, path: str) -> str:
-        return f"{self.base_url.rstrip('/')}/{path}"
-
-    def _request(self, method: str, url: str, *, deadline: float, **content: Any) -> tuple[requests.Response, bytes]:
-        key = self.key.value()
-        response, body = self._once(method, url, key, deadline, content)
-        if response.status_code == 401:
-            self.key.secret.refresh()
-            if self.key.value() != key:
-                response, body = self._once(method, url, self.key.value(), deadline, content)
-        if response.status_code != 200:
-            raise error_for(response.status_code, response.headers, body)
-        return response, body
-
-    def _once(
-        self, method: str, url: str, key: str, deadline: float, content: dict[str, Any]
-    ) -> tuple[requests.Response, bytes]:
-        # A connection that slept with its container is often dead, and a POST that dies on it looks as if it had
-        # been billed: every call gets a fresh one.
-        headers = {"User-Agent": "image-variations", "Connection": "close"}
-        if key:
-            headers["Authorization"] = f"Bearer {key}"
-            self._sent_keys.add(key)
-        if deadline <= time.monotonic():
-            raise ProviderUnreachable("There was no time left to ask the provider; nothing was sent.")
-        with (
-            _translated(urlsplit(url).hostname or ""),
-            self.session.request(
-                method,
-                url,
-                headers=headers,
-                timeout=(CONNECT_SECONDS, _seconds_left(deadline)),
-                allow_redirects=False,  # a redirected POST loses its body, and the key goes to another host
-                stream=True,
-                **content,
-            ) as response,
-        ):
-            body = _read(response.raw, deadline)
-        self.session.close()  # requests would keep the connection, whatever the header says
-        return response, body
-
-
-def _read(raw: urllib3.HTTPResponse, deadline: float) -> bytes:
-    """Read a body whole, but by the deadline however slowly it drips, and within MAX_ANSWER_BYTES."""
-    body = bytearray()
-    # A read blocks for as long as the whole call might have taken, so a second thread wakes it in time.
-    alarm = threading.Timer(_seconds_left(deadline), _wake, [raw])
-    alarm.start()
-    try:
-        while chunk := raw.read1(CHUNK_BYTES, decode_content=True):
-            body += chunk
-            if len(body) > MAX_ANSWER_BYTES:
-                raise ProviderFailed(f"The provider's answer is larger than {MAX_ANSWER_BYTES >> 20} MiB.")
-    except urllib3.exceptions.HTTPError:
-        _seconds_left(deadline)  # the alarm looks like a broken connection
-        raise
-    finally:
-        alarm.cancel()
-    _seconds_left(deadline)  # a body without a length just ends
-    return bytes(body)
-
-
-def _wake(raw: urllib3.HTTPResponse) -> None:
-    with contextlib.suppress(OSError, RuntimeError, ValueError):  # it may have ended this very moment
-        raw.shutdown()
-
-
-def _seconds_left(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise ProviderTimeout(TIMED_OUT)
-    return left
-
-
-TIMED_OUT = (
-    "The provider did not answer in time. The call may have been billed, so it is not repeated; "
-    "ask for fewer or smaller pictures, or for a faster model."
-)
-CUT_OFF = (
-    "The provider closed the connection before its answer was complete. The call may have been billed, so it is "
-    "not repeated."
-)
-
-
-@contextlib.contextmanager
-def _translated(host: str) -> Iterator[None]:
-    """Turn every exception of requests and urllib3 into the error tree, the most specific first."""
-    try:
-        yield
-    except requests.ConnectionError as error:
-        if _was_never_sent(error):
-            raise ProviderUnreachable(
-                f"No connection to the provider at {host}: {_reason(error)}. Check ProviderBaseUrl."
-            ) from error
-        raise ProviderFailed(CUT_OFF) from error
-    except (requests.Timeout, urllib3.exceptions.ReadTimeoutError) as error:
-        raise ProviderTimeout(TIMED_OUT) from error
-    except urllib3.exceptions.ProtocolError as error:
-        raise ProviderFailed(CUT_OFF) from error
-    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise ProviderFailed(f"The provider's answer cannot be read ({type(error).__name__}).") from error
-
-
-def _was_never_sent(error: requests.ConnectionError) -> bool:
-    reason = getattr(error.args[0] if error.args else None, "reason", None)
-    if isinstance(reason, urllib3.exceptions.SSLError):  # only the handshake surely precedes the request
-        return bool(reason.args) and isinstance(reason.args[0], ssl.SSLCertVerificationError)
-    return isinstance(reason, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ConnectTimeoutError)
-
-
-def _reason(error: requests.ConnectionError) -> str:
-    if isinstance(error, requests.exceptions.SSLError):
-        return "its TLS certificate is not accepted"
-    if isinstance(error, requests.ConnectTimeout):
-        return f"it did not pick up within {CONNECT_SECONDS:g} seconds"
-    return "its name is not known, or nothing listens there"
+def _content(call: ProviderCall) -> dict[str, Any]:
+    """Return a call's body as requests takes it."""
+    if call.picture is None:
+        return {"json": call.fields}
+    part = (call.picture_name, call.picture.content, call.picture.content_type)
+    # Everything in `files`, as a request without fields must be multipart too.
+    return {"files": [(name, (None, value)) for name, value in call.fields.items()] + [(call.picture_field, part)]}

@@ -4,29 +4,26 @@ Imports no AWS, no HTTP and no environment: what it needs is handed to it, real 
 """
 
 import contextlib
+import hashlib
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from . import dialects, images
+from . import images
 from .dialects.call import ProviderCall
 from .errors import ProviderFailed, ProviderTimeout, StorageFailed, UnsupportedImage, VariationError
-from .manifest import Work, write_manifest
+from .interpreter import Conversation, Interpreter
+from .manifest import Work, add_usage, write_manifest
 from .messages import write_completion
-from .model import Answer, Job, Order, Picture, SourceLocation, SourceObject, Variation, VariationRequest
+from .model import Answer, Attempt, Job, Order, Picture, SourceLocation, SourceObject, Variation, VariationRequest
 from .options import decode_metadata, parse_options
 from .settings import Settings
 
 FINISH_SECONDS = 30.0  # to scale and store ten pictures after an answer that came at the last moment
-
-
-class Provider(Protocol):
-    """Who makes the pictures: `provider.Provider`, or a fake."""
-
-    def send(self, call: ProviderCall, *, deadline: float) -> Answer:
-        """Send one paid call; raise a ProviderError or ModelNotFound."""
+CALLS_AT_ONCE = 3  # of one job, at a provider that makes fewer pictures a call than are wanted
 
 
 class Storage(Protocol):
@@ -54,10 +51,10 @@ class Jobs(Protocol):
     def begin(self, order: Order, *, lease_seconds: float) -> Job:
         """Take a job, or return it finished; raise JobRunning while another worker has it."""
 
-    def record_attempt(self, job: Job, *, images: int) -> Job:
+    def record_attempt(self, job: Job, variations: Sequence[int]) -> Job:
         """Write down a paid call before it is made."""
 
-    def record_outcome(self, job: Job, outcome: str, *, request_id: str | None = None) -> Job:
+    def record_outcome(self, job: Job, attempt: Attempt) -> Job:
         """Write down how it ended."""
 
     def release(self, job: Job) -> None:
@@ -72,9 +69,9 @@ class Jobs(Protocol):
 
 @dataclass(frozen=True)
 class Service:
-    """Makes variations with a provider, a storage, the job books, and a way to publish events."""
+    """Makes variations with an interpreter of the provider, a storage, the job books, and a way to publish events."""
 
-    provider: Provider
+    interpreter: Interpreter
     storage: Storage
     jobs: Jobs
     publish: Callable[[dict[str, Any]], None]
@@ -153,44 +150,85 @@ class Service:
 
     def _make_missing(self, work: Work, request: VariationRequest, picture: Picture, deadline: float) -> None:
         """Ask for what is not stored yet, in the way the provider wants it, and store it."""
-        dialect = dialects.resolve(self.settings.provider_dialect, request.model)
-        work.dialect = dialect.NAME
         if work.job.attempts:
             work.results = self.storage.list_results(work.job.order.results_prefix)
-        edge = max(request.dimensions or (1024, 1024))
-        sent = images.square_png(picture, edge) if dialect.SQUARE_PNG else images.upright(picture)
-        call = dialect.build(request, sent, len(work.missing))
-        work.adjustments = call.adjustments
-        if not work.missing:
-            return
-        self._store(work, request, self._pay(work, call, deadline))
-
-    def _pay(self, work: Work, call: ProviderCall, deadline: float) -> Answer:
-        """Make one paid call, on record before and after."""
-        if work.billable_attempts >= self.settings.max_attempts:
-            raise ProviderTimeout(
-                f"{work.billable_attempts} paid calls were lost on their way (MaxAttempts), so no further one is made. "
-                "Hand the picture in again to start anew."
-            )
-        work.job = self.jobs.record_attempt(work.job, images=len(work.missing))
+        conversation = self.interpreter.open(request, picture, deadline=deadline)
+        work.warnings.extend(conversation.warnings)
         started = time.monotonic()
         try:
-            answer = self.provider.send(call, deadline=deadline)
-        except VariationError as error:
-            work.job = self.jobs.record_outcome(work.job, error.code)
-            raise
+            conversation.write(1, 0)  # a request that cannot be met fails here, with nothing on record
+            self._ask_round_by_round(work, conversation, deadline)
         finally:
             work.provider_seconds = time.monotonic() - started
-        with contextlib.suppress(StorageFailed):  # the pictures are here and paid for: store them first of all
-            work.job = self.jobs.record_outcome(work.job, "answered", request_id=answer.request_id)
-        work.usage = answer.usage
-        return answer
+            work.dialect, work.dialect_reason = conversation.manner.dialect.name, conversation.manner.why
+            work.adjustments = conversation.adjustments
 
-    def _store(self, work: Work, request: VariationRequest, answer: Answer) -> None:
-        """Store every whole picture of an answer under the numbers that are missing."""
-        order = work.job.order
-        asked = work.missing
-        for number, content in zip(asked, answer.images, strict=False):
+    def _ask_round_by_round(self, work: Work, conversation: Conversation, deadline: float) -> None:
+        """Ask for every missing variation once, in as few calls as the provider makes of it."""
+        asked: set[int] = set()
+        while to_ask := [number for number in work.missing if number not in asked]:
+            affordable = [number for number in to_ask if work.calls_lost(number) < self.settings.max_attempts]
+            if not affordable:
+                lost = max(map(work.calls_lost, to_ask))
+                raise ProviderTimeout(
+                    f"{lost} paid calls were lost on their way (MaxAttempts), so no further one is made. "
+                    "Hand the picture in again to start anew."
+                )
+            most = conversation.manner.images_per_call
+            parts = [affordable[start : start + most] for start in range(0, len(affordable), most)][:CALLS_AT_ONCE]
+            for part in self._ask_at_once(work, conversation, parts, deadline):
+                asked.update(part)
+        if not work.results:
+            raise ProviderFailed("The provider's answer holds no picture that can be read.")
+
+    def _ask_at_once(
+        self, work: Work, conversation: Conversation, parts: list[list[int]], deadline: float
+    ) -> Iterator[list[int]]:
+        """Make some paid calls side by side, each on record before and after, and store what they bring.
+
+        Yields the variations that each call was really for. When any of them fails, the others are still brought
+        home; the failure is raised in the end.
+        """
+        begun = [self._begin(work, conversation, part) for part in parts]
+        failures: list[VariationError] = []
+        with ThreadPoolExecutor(len(begun)) as pool:
+            calls = {pool.submit(conversation.send, call, deadline=deadline): attempt for call, attempt in begun}
+            for ended in as_completed(calls):
+                try:
+                    yield self._take(work, conversation, calls[ended], ended)
+                except VariationError as error:
+                    failures.append(error)
+        if failures:
+            raise next((error for error in failures if error.retryable), failures[0])
+
+    def _begin(self, work: Work, conversation: Conversation, part: list[int]) -> tuple[ProviderCall, Attempt]:
+        call = conversation.write(len(part), _seed(work.job.order.job_id, part[0]))
+        work.job = self.jobs.record_attempt(work.job, part)
+        return call, work.job.attempts[-1]
+
+    def _take(self, work: Work, conversation: Conversation, attempt: Attempt, ended: "Future[Answer]") -> list[int]:
+        """Put the end of a paid call on record, and store the pictures it brought."""
+        try:
+            answer = ended.result()
+        except VariationError as error:
+            outcome = replace(attempt, outcome=error.code, request_id=error.provider_request_id)
+            work.job = self.jobs.record_outcome(work.job, outcome)
+            raise
+        # A provider that ignores n was asked, and paid, for the first one alone.
+        numbers = list(attempt.variations[: conversation.manner.images_per_call])
+        outcome = replace(attempt, outcome="answered", request_id=answer.request_id, variations=tuple(numbers))
+        with contextlib.suppress(StorageFailed):  # the pictures are here and paid for: store them first of all
+            work.job = self.jobs.record_outcome(work.job, outcome)
+        work.usage = add_usage(work.usage, answer.usage)
+        work.warnings.extend(answer.warnings)
+        self._store(work, numbers, answer)
+        return numbers
+
+    def _store(self, work: Work, numbers: list[int], answer: Answer) -> None:
+        """Store every whole picture of an answer under the numbers it was asked for."""
+        order, request = work.job.order, work.request
+        assert request  # noqa: S101 - it was read before anything was asked
+        for number, content in zip(numbers, answer.images, strict=False):
             try:
                 picture = images.finish(content, request.dimensions, request.output_format)
             except UnsupportedImage as error:
@@ -202,10 +240,17 @@ class Service:
                 picture,
                 {"job-id": order.job_id, "model": quote(request.model, safe="/:@")},
             )
-        if not work.results:
-            raise ProviderFailed("The provider's answer holds no picture that can be read.")
-        if len(answer.images) != len(asked):
-            work.warnings.append(f"The provider sent {len(answer.images)} pictures where {len(asked)} were asked for.")
+        if len(answer.images) != len(numbers):
+            work.warnings.append(
+                f"The provider sent {len(answer.images)} pictures where {len(numbers)} were asked for."
+            )
 
     def _is_last_attempt(self, work: Work, error: VariationError) -> bool:
-        return isinstance(error, ProviderFailed) and work.billable_attempts >= self.settings.max_attempts
+        """Tell whether an error that may be tried again must not be, as every missing variation had its calls."""
+        spent = (work.calls_lost(number) >= self.settings.max_attempts for number in work.missing)
+        return isinstance(error, ProviderFailed) and all(spent)
+
+
+def _seed(job_id: str, number: int) -> int:
+    """Return what a server starts from for one variation: the same for the same one, another for every other."""
+    return int.from_bytes(hashlib.sha256(f"{job_id}/{number}".encode()).digest()[:4]) >> 1

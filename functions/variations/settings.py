@@ -4,6 +4,7 @@ The template checks its parameters at deploy; what is checked again here protect
 every message names the template parameter.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 from .errors import ConfigurationError, InvalidRequest
 from .options import parse_options
 
+API_VERSION = re.compile(r"(api-version=[A-Za-z0-9.-]{1,40})?")  # what Azure's older form has behind the URL
 MAY_BE_EMPTY = {"default_model", "allowed_source_buckets", "allowed_source_hosts", "cors_origin"}
 
 
@@ -53,7 +55,10 @@ class Settings:
         if missing:
             raise ConfigurationError(f"{_parameter(missing[0])} is not set. Deploy the stack again.")
         if not _is_base_url(texts["provider_base_url"]):
-            raise ConfigurationError("ProviderBaseUrl must be like https://api.openai.com/v1, without user or query.")
+            raise ConfigurationError(
+                "ProviderBaseUrl must be like https://api.openai.com/v1, without user or query "
+                "(but for Azure's older form, which ends in ?api-version=...)."
+            )
         read = {name: READERS[cls.__annotations__[name]](name, text) for name, text in texts.items()}
         try:
             parse_options({"n": read["upload_variations"], "size": read["default_size"]}, model="any", n=1, size="auto")
@@ -72,7 +77,8 @@ def _is_base_url(text: str) -> bool:
         url.scheme in {"https", "http"}
         and bool(url.hostname)
         and "@" not in url.netloc
-        and not (url.query or url.fragment)
+        and bool(API_VERSION.fullmatch(url.query))
+        and not url.fragment
     )
 
 

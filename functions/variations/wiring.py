@@ -18,6 +18,7 @@ from .keys import ClientKeys, ProviderKey, Secret
 from .settings import Settings
 
 if TYPE_CHECKING:
+    from .dialects.known import KnownProvider
     from .front_door import FrontDoor
     from .jobs import Jobs
     from .model import Order
@@ -62,14 +63,20 @@ def client_keys() -> ClientKeys:
 
 
 @functools.cache
+def known_provider() -> "KnownProvider | None":
+    """Return what is known of the provider by its host."""
+    from .dialects.known import known_by_host  # noqa: PLC0415
+
+    return known_by_host(settings().provider_base_url)
+
+
+@functools.cache
 def provider() -> "Provider":
     """Return the image provider of this stack."""
     from .provider import Provider  # noqa: PLC0415
 
-    return Provider(
-        settings().provider_base_url,
-        ProviderKey(Secret(client("secretsmanager"), settings().provider_secret)),
-    )
+    key = ProviderKey(Secret(client("secretsmanager"), settings().provider_secret))
+    return Provider(settings().provider_base_url, key, known_provider())
 
 
 @functools.cache
@@ -92,9 +99,11 @@ def storage() -> "Storage":
 @functools.cache
 def service() -> "Service":
     """Return the use cases of a worker, over AWS and the provider."""
+    from .interpreter import Interpreter  # noqa: PLC0415
     from .service import Service  # noqa: PLC0415
 
-    return Service(provider=provider(), storage=storage(), jobs=jobs(), publish=publish, settings=settings())
+    interpreter = Interpreter(provider(), known_provider(), settings().provider_dialect)
+    return Service(interpreter, storage(), jobs(), publish, settings())
 
 
 @functools.cache
@@ -136,5 +145,5 @@ def publish(event: dict[str, Any]) -> None:
 
 def forget() -> None:
     """Drop everything that is cached, as a new container would."""
-    for made in (settings, _session, client, client_keys, provider, jobs, storage, service, front_door):
+    for made in (settings, _session, client, client_keys, known_provider, provider, jobs, storage, service, front_door):
         made.cache_clear()

@@ -34,7 +34,7 @@ def draw(content_type="image/png", size=(40, 24)):
 
 
 PNG = draw()
-CALL = edits.build(VariationRequest(EMBEDDED_MODEL, n=2, size="256x256"), PNG, 2)
+CALL = edits.build(VariationRequest(EMBEDDED_MODEL, n=2, size="256x256"), PNG, 2, 0)
 
 
 def size_of(content):
@@ -58,26 +58,20 @@ class Secrets:
         return {"SecretString": text}
 
 
-def connect(base_url, *keys, **session):
-    made = requests.Session()
-    for name, value in session.items():
-        setattr(made, name, value)
-    return Provider(base_url, ProviderKey(Secret(Secrets(*(keys or (KEY,))), "provider")), made)
+def connect(base_url, *keys, known=None, **session):
+    """A client; `session` sets attributes of the HTTP sessions it makes."""
 
+    def new_session():
+        made = requests.Session()
+        for name, value in session.items():
+            setattr(made, name, value)
+        return made
 
-@contextlib.contextmanager
-def calling(*providers):
-    """Close the connections of providers, as the end of a container does."""
-    try:
-        yield
-    finally:
-        for one in providers:
-            one.session.close()
+    return Provider(base_url, ProviderKey(Secret(Secrets(*(keys or (KEY,))), "provider")), known, new_session)
 
 
 def send(provider, call=CALL, *, seconds=LONG):
-    with calling(provider):
-        return provider.send(call, deadline=time.monotonic() + seconds)
+    return provider.send(call, deadline=time.monotonic() + seconds)
 
 
 def fail(provider, call=CALL, *, seconds=LONG):

@@ -3,15 +3,18 @@
 import base64
 import binascii
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ProviderFailed, ProviderRefused
+from .refusals import error_in_success
 
-MAX_MESSAGE_CHARACTERS = 500
-LIKE_A_KEY = re.compile(r"\b((sk|xai|gsk|key)[-_]|Bearer )[A-Za-z0-9*._-]{4,}")  # some quote the key they refuse
+LISTS = ("data", "images", "output")  # where the pictures stand, OpenAI's name first
+ENCODED = ("b64_json", "base64", "b64", "image_base64", "image")
+LINKED = ("url", "image_url", *ENCODED)
+UNREADABLE = "A picture of the provider's answer cannot be read."
+MODERATED = "The provider answered without any image; it may have moderated the picture."
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,26 +23,20 @@ class ParsedAnswer:
 
     images: tuple[bytes | str, ...]
     usage: Mapping[str, Any] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Complaint:
-    """A provider's own error, out of whichever envelope it came in; empty texts where it gave none."""
-
-    message: str = ""
-    code: str = ""
-    param: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 def parse_answer(body: bytes) -> ParsedAnswer:
-    """Read the images out of a 200 answer, in the provider's order.
+    """Read the images out of a good answer, in the provider's order; one that cannot be read is left out.
 
     Args:
-        body: JSON `{"data": [{"b64_json"} | {"url"}], "usage"?}`.
+        body: JSON `{"data": [{"b64_json"} | {"url"}], "usage"?}`, or one of the shapes that are near it: a bare
+            array, `images` for `data`, `base64` for `b64_json`, data: URLs, texts for objects.
 
     Raises:
-        ProviderRefused: a well-formed answer with an error or no image in it (some hosts moderate silently).
-        ProviderFailed: not JSON, or not of this shape.
+        ProviderRefused: well-formed, and no image in it (some hosts moderate silently), or an error that says so.
+        ProviderFailed: not JSON, not of such a shape, or not one picture that can be read.
+        VariationError: another error that is inside.
     """
     try:
         answer = json.loads(body)
@@ -47,54 +44,60 @@ def parse_answer(body: bytes) -> ParsedAnswer:
         raise ProviderFailed(
             "The provider answered with something that is not JSON, or is cut off. The call may have been billed."
         ) from error
+    if isinstance(answer, list):
+        answer = {"data": answer}
     if not isinstance(answer, dict):
         raise ProviderFailed("The provider answered JSON of a shape that no Images API has.")
     if answer.get("error"):
-        raise ProviderRefused(f"The provider answered with an error: {parse_complaint(body).message}")
-    entries = answer.get("data")
-    if not isinstance(entries, list) or not entries:
-        raise ProviderRefused("The provider answered without any image; it may have moderated the picture.")
+        raise error_in_success(answer)
+    return _parse(answer)
+
+
+def _parse(answer: Mapping[str, Any]) -> ParsedAnswer:
+    entries = [entry for entry in _entries(answer) if not _is_moderated(entry)]
+    if not entries:
+        raise ProviderRefused(MODERATED)
+    images = [_image(entry) for entry in entries]
+    found = tuple(image for image in images if image)
+    if not found:
+        raise ProviderFailed("The provider sent nothing that can be read as a picture. The call may have been billed.")
     usage = answer.get("usage")
-    return ParsedAnswer(tuple(_image(entry) for entry in entries), usage if isinstance(usage, dict) else None)
+    return ParsedAnswer(found, usage if isinstance(usage, dict) else None, (UNREADABLE,) * (len(images) - len(found)))
 
 
-def _image(entry: Any) -> bytes | str:
-    if isinstance(entry, dict):
-        encoded, url = entry.get("b64_json"), entry.get("url")
-        if isinstance(encoded, str) and encoded:
-            try:
-                return base64.b64decode(encoded, validate=True)
-            except (binascii.Error, ValueError) as error:
-                raise ProviderFailed("The provider sent an image that is not valid base64.") from error
-        if isinstance(url, str) and url:
-            return url
-    raise ProviderFailed("The provider sent an entry with neither b64_json nor url.")
+def _entries(answer: Mapping[str, Any]) -> list[Any]:
+    for name in LISTS:
+        if isinstance(answer.get(name), list):
+            return list(answer[name])
+    return [answer] if _image(answer) else []
 
 
-def parse_complaint(body: bytes) -> Complaint:
-    """Find the provider's message in the error shapes that are about; an HTML page or garbage has none.
+def _is_moderated(entry: Any) -> bool:
+    """Tell whether an entry says that its picture was held back: xAI's flag, or Ark's error in its place."""
+    return isinstance(entry, dict) and (entry.get("respect_moderation") is False or bool(entry.get("error")))
 
-    What looks like a key in it is masked.
 
-    Shapes: `{"error": {message, code, param}}`, `{"error": "text"}`, `{"code", "error": "text"}`,
-    `{"detail": "text" | [{msg, loc}] | {"error"}}`, `{"message"}` (facts of the servers' sources, 2026-11-22).
-    """
+def _image(entry: Any) -> bytes | str | None:
+    if isinstance(entry, str):
+        return _from_text(entry)
+    if not isinstance(entry, dict):
+        return None
+    for name in (*ENCODED, *LINKED):
+        value = entry.get(name)
+        if isinstance(value, dict):  # {"image_url": {"url": …}}
+            value = value.get("url")
+        if isinstance(value, str) and value:
+            return value if name == "url" and not value.startswith("data:") else _from_text(value)
+    return None
+
+
+def _from_text(text: str) -> bytes | str | None:
+    """Decode base64, with or without the head of a data: URL and broken into lines or not; return a URL as it is."""
+    if text.startswith(("https://", "http://")):
+        return text
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
     try:
-        answer = json.loads(body)
-    except (ValueError, RecursionError):
-        return Complaint()
-    if not isinstance(answer, dict):
-        return Complaint()
-    inner = answer.get("error") or answer.get("detail") or answer
-    if isinstance(inner, list) and inner:
-        inner = inner[0]
-    if isinstance(inner, str):
-        inner = {"message": inner, "code": answer.get("code")}
-    if not isinstance(inner, Mapping):
-        return Complaint()
-    message = inner.get("message") or inner.get("msg") or inner.get("error")
-    return Complaint(
-        message=LIKE_A_KEY.sub("[key]", message[:MAX_MESSAGE_CHARACTERS]) if isinstance(message, str) else "",
-        code=str(inner.get("code") or inner.get("type") or ""),
-        param=str(inner.get("param") or ""),
-    )
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError):
+        return None

@@ -5,58 +5,58 @@ other server answers base64 by default (openai-python 3.54.0 and apache/camel #2
 """
 
 import re
+from typing import Any
 
 from ..model import Adjustment, Picture, VariationRequest
 from .call import ProviderCall
+from .dialect import Dialect
 from .prompts import write_prompt
-from .sizes import on_the_grid, smallest_covering
-
-NAME = "edits"
-SQUARE_PNG = False
+from .sizes import rule_of
 
 GPT_IMAGE = re.compile(r"(^|/)(gpt-image|chatgpt-image)")
-OLD_GPT_IMAGE = re.compile(r"(^|/)(gpt-image-1|chatgpt-image)")
-FIXED_SIZES = ("1024x1024", "1536x1024", "1024x1536")  # of the old ones: openai-python 3.54.0 image_edit_params.py
 QUALITY = {"hd": "high", "standard": "medium"}  # LiteLLM OPENAI_QUALITY_ALIASES, read 2026-11-22
 
 
-def build(request: VariationRequest, picture: Picture, n: int) -> ProviderCall:
+def build(request: VariationRequest, picture: Picture, n: int, seed: int) -> ProviderCall:
     """Write the call for `n` edits that are variations.
 
     Raises:
         InvalidRequest: the model makes nothing that covers the size.
     """
-    size = size_to_ask(request.model, request.size)
-    quality = QUALITY.get(request.quality or "", request.quality)
-    prompt = write_prompt(request)
-    fields = {"model": request.model, "prompt": prompt.text, "size": size}
-    optional = {"n": str(n) if n > 1 else None, "quality": quality, "user": request.user}
-    adjustments = list(prompt.adjustments)
-    if size != request.size:
-        why = f"{request.model} makes no picture of this size; the result is scaled down"
-        adjustments.append(Adjustment("size", request.size, size, why))
-    if request.quality and quality != request.quality:
-        adjustments.append(Adjustment("quality", request.quality, quality, "edits take low, medium, high or auto"))
-    return ProviderCall(
-        path="images/edits",
-        fields=fields | {name: value for name, value in optional.items() if value},
-        picture_field="image",
-        picture=picture,
-        adjustments=tuple(adjustments),
-    )
+    fields, adjustments = write_fields(request)
+    if n > 1:  # some relays stumble over an n that says nothing
+        fields["n"] = str(n)
+    return ProviderCall("images/edits", fields, n, seed, picture, adjustments=adjustments)
 
 
-def size_to_ask(model: str, size: str) -> str:
-    """Choose the smallest size not below the asked one that the model can make.
-
-    256x256 and 512x512 become 1024x1024 for GPT Image models, which is what they are trained on; models of other
-    makers get the size as it was asked for, since nothing is known of them.
+def write_fields(request: VariationRequest) -> tuple[dict[str, Any], tuple[Adjustment, ...]]:
+    """Return what an edit says besides its picture and its number, and what it says otherwise than asked.
 
     Raises:
-        InvalidRequest: the model makes nothing that covers it.
+        InvalidRequest: the model makes nothing that covers the size.
     """
-    if not GPT_IMAGE.search(model):
-        return size
-    if size in {"256x256", "512x512"}:
-        return "1024x1024"
-    return smallest_covering(size, FIXED_SIZES) if OLD_GPT_IMAGE.search(model) else on_the_grid(size)
+    size, adjustments = ask_size(request)
+    quality = QUALITY.get(request.quality or "", request.quality)
+    prompt = write_prompt(request)
+    adjustments += prompt.adjustments
+    if request.quality and quality != request.quality:
+        adjustments.append(Adjustment("quality", request.quality, quality, "edits take low, medium, high or auto"))
+    fields = {"model": request.model, "prompt": prompt.text, "size": size}
+    fields |= {name: value for name, value in (("quality", quality), ("user", request.user)) if value}
+    if GPT_IMAGE.search(request.model) and request.output_format != "png":  # others may not know the parameter
+        fields["output_format"] = request.output_format
+    return fields, tuple(adjustments)
+
+
+def ask_size(request: VariationRequest) -> tuple[str, list[Adjustment]]:
+    """Return the size to ask the model for, and what there is to tell about it.
+
+    Raises:
+        InvalidRequest: the model makes nothing that covers the wanted one.
+    """
+    size = rule_of(request.model).to_ask(request.size)
+    why = f"{request.model} makes no picture of this size; the result is scaled down"
+    return size, [Adjustment("size", request.size, size, why)] if size != request.size else []
+
+
+EDITS = Dialect("edits", build)

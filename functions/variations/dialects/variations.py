@@ -6,39 +6,31 @@ read 2026-11-22). It has no prompt, so strength and style cannot be said at all.
 
 from ..model import Adjustment, Picture, VariationRequest
 from .call import ProviderCall
-from .sizes import smallest_covering
+from .dialect import PNG, Dialect, SourceForm
+from .sizes import SQUARES, Fixed, always
 
-NAME = "variations"
-SQUARE_PNG = True
-
-SIZES = ("256x256", "512x512", "1024x1024")
+SIZES = Fixed(SQUARES, chooses=False)
+WHY_NOT = "/images/variations has no such parameter"
 
 
-def build(request: VariationRequest, picture: Picture, n: int) -> ProviderCall:
+def build(request: VariationRequest, picture: Picture, n: int, seed: int) -> ProviderCall:
     """Write the call for `n` variations of a square PNG.
 
     Raises:
         InvalidRequest: a size that none of the three squares covers.
     """
-    size = smallest_covering("1024x1024" if request.size == "auto" else request.size, SIZES)
-    fields = {
-        "model": request.model,
-        "n": str(n),
-        "size": size,
-        # Asked for in any case: a URL of the provider's would expire, and cost a second request.
-        "response_format": "b64_json",
-    }
-    why = "/images/variations has no such parameter"
+    size = SIZES.to_ask(request.size)
+    # Base64 in any case: a URL of the provider's would expire, and cost a second request.
+    fields = {"model": request.model, "n": str(n), "size": size, "response_format": "b64_json"}
     said = {"prompt": request.prompt, "quality": request.quality, "style": request.style}
     if request.strength != "balanced":
         said["strength"] = request.strength
-    adjustments = [Adjustment(name, asked, None, why) for name, asked in said.items() if asked]
+    adjustments = [Adjustment(name, asked, None, WHY_NOT) for name, asked in said.items() if asked]
     if size != request.size:
         adjustments.append(Adjustment("size", request.size, size, "the provider makes three squares only"))
-    return ProviderCall(
-        path="images/variations",
-        fields=fields | ({"user": request.user} if request.user else {}),
-        picture_field="image",
-        picture=picture,
-        adjustments=tuple(adjustments),
-    )
+    if request.user:
+        fields["user"] = request.user
+    return ProviderCall("images/variations", fields, n, seed, picture, adjustments=tuple(adjustments))
+
+
+VARIATIONS = Dialect("variations", build, SourceForm(frozenset({PNG}), 4 * 1024**2 - 1, shape="square"), always(SIZES))

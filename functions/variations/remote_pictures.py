@@ -1,6 +1,7 @@
-"""Fetch a source from an https URL without becoming somebody's way into a private network.
+"""Fetch a picture from an https URL without becoming somebody's way into a private network.
 
-Only hosts on the stack's list, only https on port 443, no redirects. The name is resolved once, every address it
+A source comes from hosts on the stack's list only, a result from wherever the provider put it; only https on port
+443, no redirects. The name is resolved once, every address it
 has must be public, and the connection goes to that very address, so a name that changes its mind between check
 and use gains nothing.
 """
@@ -28,8 +29,8 @@ def resolve(host: str) -> list[str]:
     return [str(found[4][0]) for found in socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM)]
 
 
-def check_url(url: str, allowed_hosts: Collection[str]) -> tuple[str, str]:
-    """Return (host, path with query) of a URL that may be fetched.
+def check_url(url: str, allowed_hosts: Collection[str] | None) -> tuple[str, str]:
+    """Return (host, path with query) of a URL that may be fetched; None allows every public host.
 
     Raises:
         InvalidRequest: another scheme, a port, a user, or a host that is not on the list.
@@ -41,7 +42,7 @@ def check_url(url: str, allowed_hosts: Collection[str]) -> tuple[str, str]:
         plain = False
     if not plain or not parts.hostname:
         raise InvalidRequest("The URL of the picture must be plain https, without port or user.", param="image")
-    if parts.hostname not in allowed_hosts:
+    if allowed_hosts is not None and parts.hostname not in allowed_hosts:
         raise InvalidRequest(
             f"Pictures are not fetched from {parts.hostname[:100]!r}. The operator lists hosts in AllowedSourceHosts.",
             param="image",
@@ -72,13 +73,21 @@ def _is_public(address: str) -> bool:
     return inner.is_global and not inner.is_multicast
 
 
-def fetch(url: str, *, allowed_hosts: Collection[str], max_bytes: int, resolve: Resolve = resolve) -> bytes:
+def fetch(
+    url: str,
+    *,
+    allowed_hosts: Collection[str] | None,
+    max_bytes: int,
+    seconds: float = FETCH_SECONDS,
+    resolve: Resolve = resolve,
+) -> bytes:
     """Fetch a picture.
 
     Args:
         url: https, of an allowed host.
-        allowed_hosts: names, in lower case.
+        allowed_hosts: names, in lower case; None for every host with a public address.
         max_bytes: at which reading stops.
+        seconds: how long it may take.
         resolve: from host to addresses.
 
     Raises:
@@ -87,7 +96,7 @@ def fetch(url: str, *, allowed_hosts: Collection[str], max_bytes: int, resolve: 
     """
     host, path = check_url(url, allowed_hosts)
     address = public_address(host, resolve)
-    deadline = time.monotonic() + FETCH_SECONDS
+    deadline = time.monotonic() + seconds
     with urllib3.HTTPSConnectionPool(
         address,
         443,
@@ -98,7 +107,13 @@ def fetch(url: str, *, allowed_hosts: Collection[str], max_bytes: int, resolve: 
         retries=False,
     ) as pool:
         try:
-            response = pool.request("GET", path, headers={"Host": host}, redirect=False, preload_content=False)
+            response = pool.request(
+                "GET",
+                path,
+                headers={"Host": host, "User-Agent": "image-variations"},
+                redirect=False,
+                preload_content=False,
+            )
             try:
                 return _read(response, host, max_bytes, deadline)
             finally:
@@ -116,5 +131,5 @@ def _read(response: urllib3.BaseHTTPResponse, host: str, max_bytes: int, deadlin
         if len(content) > max_bytes:
             raise SourceTooLarge(f"The picture at {host} has more than {max_bytes} bytes (MaxSourceBytes).")
         if time.monotonic() > deadline:
-            raise SourceNotFound(f"{host} takes longer than {FETCH_SECONDS:g} seconds.", param="image")
+            raise SourceNotFound(f"{host} takes too long to send the picture.", param="image")
     return bytes(content)
