@@ -122,6 +122,16 @@ def finish(content: bytes, dimensions: tuple[int, int] | None, output_format: st
         return _encode(fit(image, *wanted), output_format)
 
 
+def scaled_up(content: bytes, picture: Picture) -> str | None:
+    """Say so where a picture that `finish` made is larger than the image it was made of."""
+    with _readable("The answer"), _open(content) as image:
+        if image.width >= picture.width and image.height >= picture.height:
+            return None
+        return (
+            f"The provider made {image.width}x{image.height}, which was scaled up to {picture.width}x{picture.height}."
+        )
+
+
 def fit(image: Image.Image, width: int, height: int) -> Image.Image:
     """Scale and crop an image to exactly width x height pixels, keeping its upper middle (heads are there)."""
     if image.size == (width, height):

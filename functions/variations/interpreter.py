@@ -85,6 +85,7 @@ class Conversation:
     manner: Manner
     warnings: tuple[str, ...] = ()
     adjustments: tuple[Adjustment, ...] = ()
+    provider_seconds: float = 0.0  # how long the provider took for all calls together
     _sources: dict[SourceForm, Picture] = field(default_factory=dict)
 
     def write(self, n: int, seed: int) -> ProviderCall:
@@ -111,6 +112,7 @@ class Conversation:
         """
         tried = [call.path]
         while True:
+            started = time.monotonic()
             try:
                 answer = self.interpreter.provider.send(call, deadline=deadline)
             except ProviderError as error:
@@ -121,6 +123,8 @@ class Conversation:
                 call = self.write(call.n, call.seed)
                 tried.append(call.path)
                 continue
+            finally:
+                self.provider_seconds += time.monotonic() - started
             if call.n > 1 and len(answer.images) == 1 and not answer.warnings:
                 self.manner = self.manner.one_by_one()  # it ignores n: the others are asked for by themselves
             self.interpreter.remember(self.request.model, self.manner)

@@ -154,12 +154,11 @@ class Service:
             work.results = self.storage.list_results(work.job.order.results_prefix)
         conversation = self.interpreter.open(request, picture, deadline=deadline)
         work.warnings.extend(conversation.warnings)
-        started = time.monotonic()
         try:
             conversation.write(1, 0)  # a request that cannot be met fails here, with nothing on record
             self._ask_round_by_round(work, conversation, deadline)
         finally:
-            work.provider_seconds = time.monotonic() - started
+            work.provider_seconds = conversation.provider_seconds
             work.dialect, work.dialect_reason = conversation.manner.dialect.name, conversation.manner.why
             work.adjustments = conversation.adjustments
 
@@ -234,6 +233,8 @@ class Service:
             except UnsupportedImage as error:
                 work.warnings.append(f"Variation {number}: {error.message}")
                 continue
+            if smaller := images.scaled_up(content, picture):
+                work.warnings.append(f"Variation {number}: {smaller}")
             work.results[number] = self.storage.store_result(
                 order.results_prefix,
                 number,

@@ -62,10 +62,11 @@ def noise(megabytes):
     return buffer.getvalue()
 
 
-def test_the_openai_sdk_lists_the_image_models(client):
-    (model,) = client.models.list()
+def test_the_openai_sdk_lists_the_image_models_first_and_then_those_nobody_knows(client):
+    model, unknown = client.models.list()
 
     assert (model.id, model.object, model.owned_by) == ("local-style-transfer", "model", "local")
+    assert (model.image["variations"], unknown.image["variations"]) == (True, "unknown")
 
 
 def test_the_openai_sdk_retrieves_one_model(client):
