@@ -125,7 +125,7 @@ class Conversation:
                 continue
             finally:
                 self.provider_seconds += time.monotonic() - started
-            if call.n > 1 and len(answer.images) == 1 and not answer.warnings:
+            if call.n > 1 and answer.came == 1:
                 self.manner = self.manner.one_by_one()  # it ignores n: the others are asked for by themselves
             self.interpreter.remember(self.request.model, self.manner)
             return answer

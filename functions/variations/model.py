@@ -166,9 +166,14 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a provider sent back for one paid call: encoded pictures, in its order, and what was wrong with others."""
+    """What a provider sent back for one paid call: encoded pictures in its order, and a warning for each other one."""
 
     images: tuple[bytes, ...] = field(repr=False)
     request_id: str | None = None
     usage: Mapping[str, Any] | None = None
     warnings: tuple[str, ...] = ()
+
+    @property
+    def came(self) -> int:
+        """Count the pictures that came, whether they can be read or not."""
+        return len(self.images) + len(self.warnings)

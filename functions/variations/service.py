@@ -188,10 +188,15 @@ class Service:
         Yields the variations that each call was really for. When any of them fails, the others are still brought
         home; the failure is raised in the end.
         """
-        begun = [self._begin(work, conversation, part) for part in parts]
         failures: list[VariationError] = []
-        with ThreadPoolExecutor(len(begun)) as pool:
-            calls = {pool.submit(conversation.send, call, deadline=deadline): attempt for call, attempt in begun}
+        calls: dict[Future[Answer], Attempt] = {}
+        with ThreadPoolExecutor(len(parts)) as pool:
+            try:
+                for part in parts:
+                    call, attempt = self._begin(work, conversation, part)
+                    calls[pool.submit(conversation.send, call, deadline=deadline)] = attempt
+            except VariationError as error:
+                failures.append(error)
             for ended in as_completed(calls):
                 try:
                     yield self._take(work, conversation, calls[ended], ended)
@@ -213,20 +218,19 @@ class Service:
             outcome = replace(attempt, outcome=error.code, request_id=error.provider_request_id)
             work.job = self.jobs.record_outcome(work.job, outcome)
             raise
-        # A provider that ignores n was asked, and paid, for the first one alone.
-        numbers = list(attempt.variations[: conversation.manner.images_per_call])
+        # A provider that makes one whatever n is was asked, and paid, for the first one alone.
+        numbers = list(attempt.variations[:1] if answer.came == 1 else attempt.variations)
         outcome = replace(attempt, outcome="answered", request_id=answer.request_id, variations=tuple(numbers))
         with contextlib.suppress(StorageFailed):  # the pictures are here and paid for: store them first of all
             work.job = self.jobs.record_outcome(work.job, outcome)
         work.usage = add_usage(work.usage, answer.usage)
         work.warnings.extend(answer.warnings)
-        self._store(work, numbers, answer)
+        self._store(work, conversation.request, numbers, answer)
         return numbers
 
-    def _store(self, work: Work, numbers: list[int], answer: Answer) -> None:
+    def _store(self, work: Work, request: VariationRequest, numbers: list[int], answer: Answer) -> None:
         """Store every whole picture of an answer under the numbers it was asked for."""
-        order, request = work.job.order, work.request
-        assert request  # noqa: S101 - it was read before anything was asked
+        order = work.job.order
         for number, content in zip(numbers, answer.images, strict=False):
             try:
                 picture = images.finish(content, request.dimensions, request.output_format)
