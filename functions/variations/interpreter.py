@@ -11,11 +11,11 @@ from typing import Protocol
 
 from . import images
 from .dialects.call import ProviderCall
-from .dialects.corrections import NO_ROUTE, correct
+from .dialects.corrections import NO_ROUTE, correct, is_correctable
 from .dialects.dialect import SourceForm
 from .dialects.known import IN_FRONT, KnownProvider
 from .dialects.manner import Manner, resolve
-from .errors import ProviderError, VariationError
+from .errors import Complaint, ProviderError, VariationError
 from .model import Adjustment, Answer, Listing, Picture, VariationRequest
 from .models_list import warn_of_end
 
@@ -116,11 +116,10 @@ class Conversation:
             try:
                 answer = self.interpreter.provider.send(call, deadline=deadline)
             except ProviderError as error:
-                better = self._learn(error, call) if len(tried) <= MAX_CORRECTIONS else None
+                better = self._corrected(call, error.complaint) if len(tried) <= MAX_CORRECTIONS else None
                 if better is None:
                     raise _with_routes(error, tried) from error.__cause__
-                self.manner = better
-                call = self.write(call.n, call.seed)
+                call = better
                 tried.append(call.path)
                 continue
             finally:
@@ -130,8 +129,18 @@ class Conversation:
             self.interpreter.remember(self.request.model, self.manner)
             return answer
 
-    def _learn(self, error: ProviderError, call: ProviderCall) -> Manner | None:
-        return correct(self.manner, call, error.complaint) if error.complaint else None
+    def _corrected(self, call: ProviderCall, complaint: Complaint | None) -> ProviderCall | None:
+        """Return the call as the provider may want it, or None where it means what it says."""
+        if complaint is None or not is_correctable(complaint):
+            return None
+        again = self.write(call.n, call.seed)
+        if again != call:  # another call of this job has learnt it meanwhile
+            return again
+        manner = correct(self.manner, call, complaint)
+        if manner is None:
+            return None
+        self.manner = manner
+        return self.write(call.n, call.seed)
 
     def _source(self, form: SourceForm) -> Picture:
         if form not in self._sources:

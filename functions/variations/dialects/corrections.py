@@ -14,6 +14,7 @@ from .edits import EDITS
 from .edits_json import EDITS_JSON
 from .edits_local import EDITS_LOCAL
 from .manner import Manner
+from .openrouter import OPENROUTER
 from .refusals import is_moderation
 from .sizes import SQUARES, edges
 from .variations import VARIATIONS
@@ -32,6 +33,14 @@ WANTS_OTHER_FIELD = re.compile(
 ONLY_ONE = re.compile(r"\bn\b ?(>|=|must|should|is|parameter)|only (one|1|a single)|single.image", re.IGNORECASE)
 ABOUT_SIZE = re.compile(r"\bsize\b|resolution|dimensions", re.IGNORECASE)
 
+# What to ask for when a size is refused, one after the other; None is no size at all.
+SIZE_STEPS: dict[str, tuple[str | None, ...]] = {
+    EDITS.name: (SQUARES[-1], "auto", None),
+    EDITS_JSON.name: (SQUARES[-1], "auto", None),
+    EDITS_LOCAL.name: (SQUARES[-1], None),
+    OPENROUTER.name: (SQUARES[-1], None),
+}
+
 Rule = Callable[[Manner, ProviderCall, Complaint], Manner | None]
 
 
@@ -43,12 +52,17 @@ def correct(manner: Manner, call: ProviderCall, complaint: Complaint) -> Manner 
         call: what it was sent.
         complaint: what it says, with its HTTP status.
     """
-    if complaint.status not in VALIDATION or is_moderation(complaint):
+    if not is_correctable(complaint):
         return None
     for rule in RULES:
         if better := rule(manner, call, complaint):
             return better
     return None
+
+
+def is_correctable(complaint: Complaint) -> bool:
+    """Tell whether a complaint is about the form of a call alone, so that nothing was made or billed."""
+    return complaint.status in VALIDATION and not is_moderation(complaint)
 
 
 def _other_route(manner: Manner, call: ProviderCall, complaint: Complaint) -> Manner | None:
@@ -84,14 +98,14 @@ def _one_by_one(manner: Manner, call: ProviderCall, complaint: Complaint) -> Man
 
 
 def _other_size(manner: Manner, call: ProviderCall, complaint: Complaint) -> Manner | None:
-    size = call.fields.get("size")
+    size, steps = call.fields.get("size"), SIZE_STEPS.get(manner.dialect.name)
     about_it = complaint.param == "size" or ABOUT_SIZE.search(complaint.message)
-    if not size or not about_it or _is_unknown(complaint):
+    if not size or not steps or not about_it or _is_unknown(complaint):
         return None
     asked = next((change.asked for change in call.adjustments if change.parameter == "size"), size)
-    instead = None if size == "auto" else "auto"
-    if size not in {"auto", SQUARES[-1]} and max(edges(asked)) <= 1024:
-        instead = SQUARES[-1]
+    if asked == "auto" or max(edges(asked)) > 1024:
+        steps = steps[1:]  # the square would not cover it
+    instead = steps[steps.index(size) + 1 if size in steps else 0]
     return replace(manner, sizes={**manner.sizes, asked: instead})
 
 
