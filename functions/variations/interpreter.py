@@ -152,5 +152,5 @@ def _with_routes(error: ProviderError, tried: list[str]) -> ProviderError:
     """Say which routes were tried, where the last one is not served either."""
     if error.complaint and error.complaint.status in NO_ROUTE:
         routes = ", ".join(dict.fromkeys(tried))
-        error.args = (f"{error.message} Tried: {routes}. If it cannot make variations of a picture: {IN_FRONT}",)
+        error.args = (f"{error.message.rstrip('.')}. Tried: {routes}. If it cannot make variations at all: {IN_FRONT}",)
     return error
