@@ -95,6 +95,33 @@ def attempts_of(worker, job):
     return [attempt for attempt in worker.jobs.jobs[job].attempts if attempt.outcome == "answered"]
 
 
+@pytest.mark.parametrize(
+    "family", [family for family in WORKING if known_by_name(family.NAME)], ids=lambda family: family.NAME
+)
+def test_what_is_known_of_a_provider_pleases_it_at_once(family):
+    size = "1024x1024" if family is simulated.AzureOpenAI else "300x200"  # a deployment hides what its model makes
+    with serve(family) as server:
+        manifest = Worker(server).vary(n="1", size=size, quality="hd", style="vivid", user="ada")
+
+        assert (manifest["state"], [call.outcome for call in server.calls]) == ("succeeded", ["made"])
+
+
+@pytest.mark.parametrize(
+    ("model", "field"),
+    [
+        ("black-forest-labs/FLUX.1-kontext-pro", "image_url"),
+        ("black-forest-labs/FLUX.2-pro", "reference_images"),
+        ("black-forest-labs/FLUX.2-dev", "reference_images"),
+    ],
+)
+def test_together_gets_the_picture_in_the_field_that_the_model_knows(model, field):
+    with serve(simulated.Together) as server:
+        manifest = Worker(server).vary(n="2", size="512x512", model=model)
+
+        assert (manifest["state"], server.text_to_image) == ("succeeded", 0)
+        assert {sent.field for call in server.calls for sent in call.pictures} == {field}
+
+
 @EVERY_FAMILY
 def test_what_a_worker_learnt_it_does_not_learn_again(family):
     with serve(family) as server:
@@ -336,10 +363,12 @@ def test_the_sizes_of_old_gpt_image_models_are_found_by_refusals_where_their_nam
         assert (size["asked"], size["sent"]) == ("512x512", "1024x1024")
 
 
-@EVERY_FAMILY
-def test_a_model_nobody_knows_there_is_not_found(family):
-    if family in {simulated.StableDiffusionCpp, simulated.SGLang}:
-        pytest.skip("has one model, whatever it is called")
+@pytest.mark.parametrize(
+    "family",
+    [family for family in WORKING if family not in {simulated.StableDiffusionCpp, simulated.SGLang}],  # have one model
+    ids=lambda family: family.NAME,
+)
+def test_a_model_nobody_knows_there_costs_nothing(family):
     with serve(family) as server:
         worker = Worker(server)
         worker.service = replace(worker.service, settings=replace(worker.settings, default_model="nobodys-model"))

@@ -31,7 +31,7 @@ def _begin(request: VariationRequest, size: str) -> tuple[dict[str, object], lis
 
 
 # Together: docs.together.ai/docs/inference/images and togethercomputer/skills api-reference.md, read 2026-11-25.
-TOGETHER_SIZES = Free(step=16, longest_edge=1920, least_pixels=256 * 256)
+TOGETHER_SIZES = Free(step=16, shortest_edge=256, longest_edge=1920)
 KONTEXT = re.compile("kontext", re.IGNORECASE)
 
 

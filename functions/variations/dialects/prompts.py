@@ -49,6 +49,6 @@ def write_prompt(request: VariationRequest) -> Prompt:
         sentence = f" {STYLES[request.style]}"
         room = len(text) + len(sentence) <= MAX_CHARACTERS
         text += sentence if room else ""
-        why = "models of today have no such parameter; the prompt asks for it in words" if room else "the prompt has no room for it"
+        why = "no model has it any more; the prompt asks for it in words" if room else "the prompt has no room for it"
         adjustments.append(Adjustment("style", request.style, None, why))
     return Prompt(text, tuple(adjustments))

@@ -31,6 +31,8 @@ NO_MONEY = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_act
 MODERATION = re.compile(r"moderat|content_?policy|content_?filter|SensitiveContent|safety", re.IGNORECASE)
 MODERATION_WORDS = re.compile(r"content policy|moderation|safety system|temporarily blocked", re.IGNORECASE)
 NO_MODEL = re.compile(r"\bmodel\b.{0,220}\b(not exist|not found|not available|unknown|mismatch)", re.IGNORECASE)
+# OpenAI, Together, Ark.
+NO_MODEL_CODE = re.compile(r"model_?not_?(found|available)|unsupported_?model", re.IGNORECASE)
 BUSY_SECONDS = 30.0  # where a 429 does not say how long
 MAX_BUSY_SECONDS = 3600.0
 # What providers call the name of a call, the OpenAI way first; Azure, Cloudflare, and who else is about.
@@ -117,7 +119,7 @@ def _by_code(complaint: Complaint) -> VariationError | None:
     said = _said(complaint)
     if complaint.code in NO_MONEY:
         return ProviderDenied(f"The provider account has no quota left; add credit there.{said}")
-    if complaint.code == "model_not_found" or (
+    if NO_MODEL_CODE.fullmatch(complaint.code) or (
         complaint.status in {400, 404, 422} and NO_MODEL.search(complaint.message)
     ):
         return ModelNotFound(f"The provider does not know this model.{said}", param="model")

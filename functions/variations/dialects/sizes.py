@@ -55,13 +55,14 @@ class Fixed:
 
 @dataclass(frozen=True, slots=True)
 class Free:
-    """Any size within bounds: edges in steps, at least and at most so many pixels, up to `ratio` to 1.
+    """Any size within bounds: edges in steps and of some length, so many pixels in all, up to `ratio` to 1.
 
     `instead` names sizes that are asked for otherwise than these rules say.
     """
 
     step: int = 1
     least_pixels: int = 0
+    shortest_edge: int = 1
     most_pixels: int | None = None
     longest_edge: int | None = None
     ratio: float | None = None
@@ -76,7 +77,7 @@ class Free:
         width, height = edges(size)
         if self.ratio and max(width, height) > self.ratio * min(width, height):
             raise InvalidRequest(f"The model makes pictures of up to {self.ratio:g}:1, not {size}.", param="size")
-        scale = max(1.0, (self.least_pixels / (width * height)) ** 0.5)
+        scale = max(1.0, (self.least_pixels / (width * height)) ** 0.5, self.shortest_edge / min(width, height))
         width, height = (int(-(-edge * scale // self.step) * self.step) for edge in (width, height))
         if width * height > (self.most_pixels or width * height) or max(width, height) > (
             self.longest_edge or max(width, height)
