@@ -34,6 +34,7 @@ def process_record(record: SQSRecord, lambda_context: LambdaContext) -> None:
         for order in parse_message(record.body):
             logger.append_keys(job_id=order.job_id, request_id=order.request_id)
             job = wiring.service().process(order, seconds=seconds)
+            logger.append_keys(request_id=job.order.request_id)  # the record of a job wins over its message
             logger.info(
                 "job ended",
                 state=job.state,

@@ -164,7 +164,8 @@ class FakeJobs:
         self.leases[job.order.job_id] = 0
 
     def finish(self, job: Job, state: str) -> Job:
-        return self._write(job, state)
+        self._write(job, state)
+        return replace(job, state=state)
 
     def record_announcement(self, job: Job) -> None:
         self.jobs[job.order.job_id] = replace(self.jobs[job.order.job_id], announced=True)

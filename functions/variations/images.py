@@ -29,6 +29,7 @@ TYPES = {
 }
 BOMB_PIXELS = 178_956_970  # where Pillow itself calls a picture a decompression bomb (Pillow 13, Image.py)
 ORIENTATION = 0x0112  # EXIF 2.32, tag Orientation; 1 is upright
+LYING = {5, 6, 7, 8}  # on their side, so that width and height change places
 TURNS = {  # EXIF orientation -> what puts it upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -63,7 +64,7 @@ def inspect(content: bytes, *, max_megapixels: float) -> Picture:
         width, height = image.size
         _check_pixels("The source", width * height, max_megapixels)
         content_type = TYPES[str(image.format)]
-        turned = image.getexif().get(ORIENTATION, 1) in {5, 6, 7, 8}
+        turned = image.getexif().get(ORIENTATION, 1) in LYING
         _check_whole(image)
     return Picture(content, content_type, *((height, width) if turned else (width, height)))
 
@@ -88,9 +89,9 @@ def prepare(picture: Picture, form: SourceForm, dimensions: tuple[int, int] | No
             width, height = dimensions or ((1024, 1024) if form.shape == "square" else (picture.width, picture.height))
             if form.shape == "square":
                 width = height = max(width, height)
-            image.draft(
-                "RGB", (width, height)
-            )  # a JPEG decodes at a fraction of its size: 24 MP in a third of the memory
+            lying = image.getexif().get(ORIENTATION, 1) in LYING
+            # A JPEG decodes at a fraction of its size: 24 MP in a third of the memory.
+            image.draft("RGB", (height, width) if lying else (width, height))
             shaped = _plain(fit(_turned(image), width, height))
         keep_jpeg = "image/jpeg" in form.types and picture.content_type != "image/gif"
         keep_jpeg = keep_jpeg and not shaped.has_transparency_data

@@ -98,10 +98,7 @@ class Conversation:
         Raises:
             InvalidRequest: the model cannot make what is asked.
         """
-        manner = self.manner
-        call = manner.write(self.request, self._source(manner.dialect.source), min(n, manner.images_per_call), seed)
-        self.adjustments = call.adjustments
-        return call
+        return self._write(self.manner, n, seed)
 
     def send(self, call: ProviderCall, *, deadline: float) -> Answer:
         """Send a call, corrected up to MAX_CORRECTIONS times where the provider says that it wants it otherwise.
@@ -133,14 +130,20 @@ class Conversation:
         """Return the call as the provider may want it, or None where it means what it says."""
         if complaint is None or not is_correctable(complaint):
             return None
-        again = self.write(call.n, call.seed)
-        if again != call:  # another call of this job has learnt it meanwhile
+        manner = self.manner  # once, as calls beside this one learn too
+        again = self._write(manner, call.n, call.seed)
+        if again != call:  # one of them has learnt it meanwhile
             return again
-        manner = correct(self.manner, call, complaint)
-        if manner is None:
+        better = correct(manner, call, complaint)
+        if better is None:
             return None
-        self.manner = manner
-        return self.write(call.n, call.seed)
+        self.manner = better
+        return self._write(better, call.n, call.seed)
+
+    def _write(self, manner: Manner, n: int, seed: int) -> ProviderCall:
+        call = manner.write(self.request, self._source(manner.dialect.source), min(n, manner.images_per_call), seed)
+        self.adjustments = call.adjustments
+        return call
 
     def _source(self, form: SourceForm) -> Picture:
         if form not in self._sources:

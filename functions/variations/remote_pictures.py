@@ -129,7 +129,7 @@ def _read(response: urllib3.BaseHTTPResponse, host: str, max_bytes: int, deadlin
     while chunk := response.read1(CHUNK_BYTES):
         content += chunk
         if len(content) > max_bytes:
-            raise SourceTooLarge(f"The picture at {host} has more than {max_bytes} bytes (MaxSourceBytes).")
+            raise SourceTooLarge(f"The picture at {host} has more than the {max_bytes} bytes that are taken.")
         if time.monotonic() > deadline:
             raise SourceNotFound(f"{host} takes too long to send the picture.", param="image")
     return bytes(content)

@@ -14,7 +14,14 @@ from urllib.parse import quote
 
 from . import images
 from .dialects.call import ProviderCall
-from .errors import ProviderFailed, ProviderTimeout, StorageFailed, UnsupportedImage, VariationError
+from .errors import (
+    ProviderFailed,
+    ProviderTimeout,
+    StorageFailed,
+    UnsupportedImage,
+    VariationError,
+    error_from,
+)
 from .interpreter import Conversation, Interpreter
 from .manifest import Work, add_usage, write_manifest
 from .messages import write_completion
@@ -93,7 +100,7 @@ class Service:
         job, manifest = self.jobs.begin(order, lease_seconds=seconds), None
         prefix = job.order.results_prefix
         if not job.is_finished:
-            manifest = self.generate(job, deadline=deadline)
+            job, manifest = self.generate(job, deadline=deadline)
             job = self._finish(job, manifest)
         if not job.announced:
             manifest = manifest or self.storage.read_manifest(prefix)
@@ -101,7 +108,7 @@ class Service:
             self.jobs.record_announcement(job)
         return job
 
-    def generate(self, job: Job, *, deadline: float) -> dict[str, Any]:
+    def generate(self, job: Job, *, deadline: float) -> tuple[Job, dict[str, Any]]:
         """Make and store the variations that a job still lacks. Every image that is paid for goes through here.
 
         Args:
@@ -109,7 +116,7 @@ class Service:
             deadline: `time.monotonic()` seconds by which the provider must have answered.
 
         Returns:
-            The manifest of a job that has ended well, in part or not at all.
+            The job with its attempts, and the manifest of one that has ended well, in part or not at all.
 
         Raises:
             VariationError: with `retryable` set: nothing is wrong with the job, it just has to wait.
@@ -123,7 +130,7 @@ class Service:
                 self.jobs.release(work.job)
                 raise
             failure = error
-        return write_manifest(work, failure, self.clock())
+        return work.job, write_manifest(work, failure, self.clock())
 
     def _finish(self, job: Job, manifest: Mapping[str, Any]) -> Job:
         try:
@@ -168,11 +175,7 @@ class Service:
         while to_ask := [number for number in work.missing if number not in asked]:
             affordable = [number for number in to_ask if work.calls_lost(number) < self.settings.max_attempts]
             if not affordable:
-                lost = max(map(work.calls_lost, to_ask))
-                raise ProviderTimeout(
-                    f"{lost} paid calls were lost on their way (MaxAttempts), so no further one is made. "
-                    "Hand the picture in again to start anew."
-                )
+                raise _spent(work, to_ask[0])
             most = conversation.manner.images_per_call
             parts = [affordable[start : start + most] for start in range(0, len(affordable), most)][:CALLS_AT_ONCE]
             for part in self._ask_at_once(work, conversation, parts, deadline):
@@ -254,6 +257,16 @@ class Service:
         """Tell whether an error that may be tried again must not be, as every missing variation had its calls."""
         spent = (work.calls_lost(number) >= self.settings.max_attempts for number in work.missing)
         return isinstance(error, ProviderFailed) and all(spent)
+
+
+def _spent(work: Work, number: int) -> VariationError:
+    """Say that a variation had all its calls, and how the last one ended."""
+    last = next(attempt for attempt in reversed(work.job.attempts) if number in attempt.variations)
+    why, again = f"{work.calls_lost(number)} paid calls", "Hand the picture in again to start anew."
+    if last.outcome in {None, "answered"}:
+        return ProviderTimeout(f"{why} were lost on their way (MaxAttempts), so no further one is made. {again}")
+    message = f"{why} were made, which is all that MaxAttempts allows; the last one ended as {last.outcome}. {again}"
+    return error_from(str(last.outcome), message)
 
 
 def _seed(job_id: str, number: int) -> int:

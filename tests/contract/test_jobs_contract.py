@@ -18,6 +18,11 @@ SOURCE = SourceLocation("uploads", "a b+c%20ü(1).png", version_id="v7", etag="a
 ORDER = Order("job-1", SOURCE, "a b+c%20ü(1).png/job-1", caller="s3:upload")
 
 
+def end(jobs, job, outcome, **told):
+    """Write down how the last paid call of a job ended."""
+    return jobs.record_outcome(job, replace(job.attempts[-1], outcome=outcome, **told))
+
+
 @dataclass
 class Books:
     """The books under test and the clock they read."""
@@ -93,40 +98,101 @@ def test_jobs_do_not_keep_each_other_out(books):
 
 def test_a_job_that_is_taken_over_keeps_its_age_and_its_attempts(books):
     job = books.begin()
-    job = books.jobs.record_attempt(job, images=4)
-    lost = books.jobs.record_attempt(books.jobs.record_outcome(job, "provider_busy"), images=3)
+    job = books.jobs.record_attempt(job, [1, 2, 3, 4])
+    lost = books.jobs.record_attempt(end(books.jobs, job, "provider_busy"), [1, 3, 4])
 
     taken = books.take_over()
 
     assert taken.created_at == job.created_at
     assert taken.attempts == lost.attempts
-    assert [(attempt.number, attempt.images, attempt.outcome) for attempt in taken.attempts] == [
-        (1, 4, "provider_busy"),
-        (2, 3, None),
+    assert [(attempt.number, attempt.variations, attempt.outcome) for attempt in taken.attempts] == [
+        (1, (1, 2, 3, 4), "provider_busy"),
+        (2, (1, 3, 4), None),
     ]
 
 
 def test_an_attempt_and_its_outcome_are_told_to_the_worker_and_written_down(books):
-    job = books.jobs.record_attempt(books.begin(), images=2)
-    assert job.attempts == (Attempt(1, images=2, started_at=int(books.clock.now)),)
+    job = books.jobs.record_attempt(books.begin(), [1, 2])
+    assert job.attempts == (Attempt(1, variations=(1, 2), started_at=int(books.clock.now)),)
 
-    job = books.jobs.record_outcome(job, "answered", request_id="req_1")
-    assert job.attempts == (Attempt(1, 2, int(books.clock.now), "answered", "req_1"),)
+    job = end(books.jobs, job, "answered", request_id="req_1")
+    assert job.attempts == (Attempt(1, (1, 2), int(books.clock.now), "answered", "req_1"),)
 
     assert books.take_over().attempts == job.attempts
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)], ids=str)
+def test_attempts_that_are_open_together_get_their_outcomes_in_any_order(books, order):
+    job = books.begin()
+    for number in (1, 2, 3):
+        job = books.jobs.record_attempt(job, [number])
+    opened = job.attempts
+    assert [(attempt.number, attempt.variations, attempt.outcome) for attempt in opened] == [
+        (1, (1,), None),
+        (2, (2,), None),
+        (3, (3,), None),
+    ]
+
+    for place in order:
+        ended = replace(opened[place], outcome="answered", request_id=f"req_{place + 1}")
+        job = books.jobs.record_outcome(job, ended)
+        assert job.attempts[place] == ended
+
+    assert [(attempt.number, attempt.outcome, attempt.request_id) for attempt in job.attempts] == [
+        (1, "answered", "req_1"),
+        (2, "answered", "req_2"),
+        (3, "answered", "req_3"),
+    ]
+    assert books.take_over().attempts == job.attempts
+
+
+def test_of_two_open_attempts_one_may_stay_without_an_outcome(books):
+    job = books.jobs.record_attempt(books.jobs.record_attempt(books.begin(), [1]), [2, 3])
+
+    job = books.jobs.record_outcome(job, replace(job.attempts[0], outcome="provider_timeout"))
+
+    assert [attempt.outcome for attempt in books.take_over().attempts] == ["provider_timeout", None]
+    assert [attempt.outcome for attempt in job.attempts] == ["provider_timeout", None]
+
+
+def test_a_further_attempt_may_begin_while_another_is_open(books):
+    job = books.jobs.record_attempt(books.jobs.record_attempt(books.begin(), [1]), [2])
+    job = end(books.jobs, job, "answered")
+
+    job = books.jobs.record_attempt(job, [3])
+
+    assert [(attempt.number, attempt.outcome) for attempt in job.attempts] == [(1, None), (2, "answered"), (3, None)]
+    assert books.take_over().attempts == job.attempts
+
+
+def test_an_outcome_may_say_that_a_call_was_for_fewer_variations(books):
+    job = books.jobs.record_attempt(books.begin(), [2, 5, 7])
+
+    job = end(books.jobs, job, "answered", variations=(2,))
+
+    assert [attempt.variations for attempt in books.take_over().attempts] == [(2,)]
+    assert job.attempts[0].variations == (2,)
+
+
+def test_what_the_caller_knows_the_request_by_comes_back_as_it_was(books):
+    order = replace(ORDER, request_id="caller/7:é=+")
+
+    books.begin(order)
+
+    assert books.take_over(order).order == order
 
 
 @pytest.mark.parametrize(
     "write",
     [
-        pytest.param(lambda jobs, job: jobs.record_attempt(job, images=1), id="an attempt"),
-        pytest.param(lambda jobs, job: jobs.record_outcome(job, "answered"), id="an outcome"),
+        pytest.param(lambda jobs, job: jobs.record_attempt(job, [1]), id="an attempt"),
+        pytest.param(lambda jobs, job: end(jobs, job, "answered"), id="an outcome"),
         pytest.param(lambda jobs, job: jobs.release(job), id="a release"),
         pytest.param(lambda jobs, job: jobs.finish(job, "failed"), id="an end"),
     ],
 )
 def test_after_a_takeover_the_old_worker_can_write_nothing(books, write):
-    old = books.jobs.record_attempt(books.begin(), images=1)
+    old = books.jobs.record_attempt(books.begin(), [1])
     new = books.take_over()
 
     with pytest.raises(JobRunning) as refused:
@@ -137,8 +203,8 @@ def test_after_a_takeover_the_old_worker_can_write_nothing(books, write):
 
 
 def test_a_released_job_can_be_begun_again_at_once_and_knows_its_attempts(books):
-    job = books.jobs.record_attempt(books.begin(), images=1)
-    job = books.jobs.record_outcome(job, "provider_busy")
+    job = books.jobs.record_attempt(books.begin(), [1])
+    job = end(books.jobs, job, "provider_busy")
 
     books.jobs.release(job)
 
@@ -152,19 +218,29 @@ def test_a_worker_that_released_its_job_holds_it_no_more(books):
     books.jobs.release(job)
 
     with pytest.raises(JobRunning):
-        books.jobs.record_attempt(job, images=1)
+        books.jobs.record_attempt(job, [1])
     with pytest.raises(JobRunning):
         books.jobs.finish(job, "succeeded")
 
 
 @pytest.mark.parametrize("state", ["succeeded", "partial", "failed"])
 def test_a_finished_job_is_returned_unchanged_however_often_it_is_begun(books, state):
-    job = books.jobs.record_attempt(books.begin(), images=1)
-    finished = books.jobs.finish(books.jobs.record_outcome(job, "answered", request_id="req_1"), state)
+    job = books.jobs.record_attempt(books.begin(), [1])
+    finished = books.jobs.finish(end(books.jobs, job, "answered", request_id="req_1"), state)
     assert (finished.state, finished.is_finished) == (state, True)
 
     assert books.begin() == finished
     assert books.take_over(replace(ORDER, caller="somebody else")) == finished
+
+
+def test_the_end_of_a_job_leaves_its_attempts_on_record_whatever_the_worker_that_ends_it_knows_of_them(books):
+    begun = books.begin()
+    job = end(books.jobs, books.jobs.record_attempt(begun, [1]), "answered", request_id="req_1")
+
+    finished = books.jobs.finish(begun, "succeeded")
+
+    assert finished == replace(begun, state="succeeded")
+    assert books.begin().attempts == job.attempts
 
 
 def test_a_finished_job_never_changes_not_even_by_the_worker_that_finished_it(books):
@@ -172,7 +248,7 @@ def test_a_finished_job_never_changes_not_even_by_the_worker_that_finished_it(bo
     finished = books.jobs.finish(job, "failed")
 
     for write in (
-        lambda: books.jobs.record_attempt(finished, images=1),
+        lambda: books.jobs.record_attempt(finished, [1]),
         lambda: books.jobs.release(finished),
         lambda: books.jobs.finish(finished, "succeeded"),
     ):
@@ -209,10 +285,10 @@ def test_a_write_that_botocore_repeats_is_one_attempt(real, table):
     tries = lose_first_answer(table, "UpdateItem")
 
     job = real.begin()
-    job = real.jobs.record_attempt(job, images=4)
-    job = real.jobs.record_outcome(job, "provider_busy")
-    job = real.jobs.record_attempt(job, images=4)
-    finished = real.jobs.finish(real.jobs.record_outcome(job, "answered"), "succeeded")
+    job = real.jobs.record_attempt(job, [1, 2, 3, 4])
+    job = end(real.jobs, job, "provider_busy")
+    job = real.jobs.record_attempt(job, [1, 2, 3, 4])
+    finished = real.jobs.finish(end(real.jobs, job, "answered"), "succeeded")
 
     assert tries == [1, 2] * 6
     assert [attempt.outcome for attempt in finished.attempts] == ["provider_busy", "answered"]
@@ -238,8 +314,8 @@ def test_the_record_expires_some_days_after_the_job_was_last_begun(real, table):
 
 OPERATIONS = [
     pytest.param(lambda jobs, job: jobs.begin(ORDER, lease_seconds=LEASE), id="begin"),
-    pytest.param(lambda jobs, job: jobs.record_attempt(job, images=1), id="attempt"),
-    pytest.param(lambda jobs, job: jobs.record_outcome(job, "answered"), id="outcome"),
+    pytest.param(lambda jobs, job: jobs.record_attempt(job, [1]), id="attempt"),
+    pytest.param(lambda jobs, job: end(jobs, job, "answered"), id="outcome"),
     pytest.param(lambda jobs, job: jobs.release(job), id="release"),
     pytest.param(lambda jobs, job: jobs.finish(job, "failed"), id="finish"),
     pytest.param(lambda jobs, job: jobs.record_announcement(job), id="announcement"),
@@ -248,7 +324,7 @@ OPERATIONS = [
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_missing_table_is_a_wrong_configuration(real, table, operation):
-    job = real.jobs.record_attempt(real.begin(), images=1)
+    job = real.jobs.record_attempt(real.begin(), [1])
     table.delete_table(TableName=TABLE)
 
     with pytest.raises(ConfigurationError, match="jobs table") as failure:
@@ -267,7 +343,7 @@ def test_a_missing_table_is_a_wrong_configuration(real, table, operation):
     ],
 )
 def test_a_table_that_fails_for_a_moment_is_tried_again(real, table, operation, code, status):
-    job = real.jobs.record_attempt(real.begin(), images=1)
+    job = real.jobs.record_attempt(real.begin(), [1])
 
     with Stubber(table) as stub:
         stub.add_client_error("update_item", code, http_status_code=status)
@@ -278,7 +354,7 @@ def test_a_table_that_fails_for_a_moment_is_tried_again(real, table, operation, 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_table_that_does_not_pick_up_is_tried_again(real, table, operation):
-    job = real.jobs.record_attempt(real.begin(), images=1)
+    job = real.jobs.record_attempt(real.begin(), [1])
 
     def hang_up(**_):
         raise ConnectTimeoutError(endpoint_url="https://dynamodb.invalid")

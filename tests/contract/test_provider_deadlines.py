@@ -5,7 +5,7 @@ import threading
 
 import pytest
 from botocore.exceptions import ClientError
-from variations import provider as provider_module
+from variations import exchange as exchange_module
 from variations.dialects.call import ProviderCall
 from variations.errors import (
     ProviderTimeout,
@@ -79,7 +79,7 @@ def test_an_alarm_that_rings_when_the_answer_has_just_ended_does_no_harm(scripte
         def start(self):
             pass
 
-    monkeypatch.setattr(provider_module.threading, "Timer", Late)
+    monkeypatch.setattr(exchange_module.threading, "Timer", Late)
     scripted.answer(reply(body=GOOD))
 
     assert send(connect(scripted.base_url)).images == (PNG.content,)
@@ -119,7 +119,7 @@ def test_a_call_whose_deadline_has_passed_was_not_billed_and_may_be_made_later(s
 
 
 def test_a_provider_that_takes_a_large_picture_slowly_is_given_time_until_the_deadline(scripted, monkeypatch):
-    monkeypatch.setattr(provider_module, "CONNECT_SECONDS", SHORT)
+    monkeypatch.setattr(exchange_module, "CONNECT_SECONDS", SHORT)
 
     def read_slowly(connection):
         scripted.pause(3 * SHORT)
@@ -131,6 +131,6 @@ def test_a_provider_that_takes_a_large_picture_slowly_is_given_time_until_the_de
     scripted.answer(read_slowly)
     large = Picture(bytes(20_000_000), "image/png", 1, 1)
 
-    answer = send(connect(scripted.base_url), ProviderCall("images/edits", {}, "image", large))
+    answer = send(connect(scripted.base_url), ProviderCall("images/edits", {}, 1, 0, large))
 
     assert answer.images == (PNG.content,)

@@ -7,15 +7,25 @@ import gzip
 import json
 import socket
 import ssl
+import time
 import warnings
+from types import SimpleNamespace
 
 import pytest
+import requests
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from variations import provider as provider_module
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from requests.structures import CaseInsensitiveDict
+from variations import exchange as exchange_module
+from variations import remote_pictures
+from variations.dialects import refusals
 from variations.dialects.call import ProviderCall
 from variations.errors import (
+    Complaint,
+    InvalidRequest,
     ModelNotFound,
     ProviderBusy,
     ProviderDenied,
@@ -23,7 +33,9 @@ from variations.errors import (
     ProviderRefused,
     ProviderTimeout,
     ProviderUnreachable,
+    VariationError,
 )
+from variations.exchange import Reply
 from variations.model import Picture
 
 from tests.contract.scripted import GOOD, PNG, REFUSAL, SHORT, WHOLE, Scripted, connect, drip, fail, hang, reply, send
@@ -79,7 +91,14 @@ def test_a_status_becomes_one_error_whatever_its_body_and_is_asked_once(scripted
         ({"Retry_After": "0"}, 1),
         ({"Retry_After": "-5"}, 1),
         ({"Retry_After": "1000000"}, 3600),
-        ({"Retry_After": "Sun, 22 Nov 2026 12:00:00 GMT"}, 30),
+        ({"Retry_After": "Sun, 22 Nov 2026 12:00:00 GMT"}, 90),
+        ({"Retry_After": "Sun, 22 Nov 2026 12:01:00 +0100"}, 1),
+        ({"Retry_After": "Sat, 21 Nov 2026 12:00:00 GMT"}, 1),
+        ({"Retry_After": "Sun, 22 Nov 2099 12:00:00 GMT"}, 3600),
+        ({"Retry_After": "Sun, 99 Nov 2026 12:00:00 GMT"}, 30),
+        ({"Retry_After_Ms": "1500"}, 1.5),
+        ({"retry_after_ms": "20", "Retry_After": "7"}, 1),
+        ({"retry_after_ms": "soon"}, 30),
         ({"Retry_After": "soon"}, 30),
         ({"Retry_After": "nan"}, 30),
         ({"Retry_After": "inf"}, 30),
@@ -87,7 +106,9 @@ def test_a_status_becomes_one_error_whatever_its_body_and_is_asked_once(scripted
     ],
     ids=str,
 )
-def test_a_busy_provider_says_when_to_come_back(scripted, headers, seconds):
+def test_a_busy_provider_says_when_to_come_back(scripted, monkeypatch, headers, seconds):
+    noon = datetime.datetime(2026, 11, 22, 12, tzinfo=datetime.UTC).timestamp()
+    monkeypatch.setattr(refusals, "time", SimpleNamespace(time=lambda: noon - 90))
     scripted.answer(reply(429, REFUSAL, **headers))
 
     failure = fail(connect(scripted.base_url))
@@ -192,7 +213,7 @@ def test_a_refusal_that_comes_before_the_whole_picture_was_sent_is_heard(scripte
     scripted.answer(refuse_early)
     large = Picture(bytes(8_000_000), "image/png", 1, 1)
 
-    failure = fail(connect(scripted.base_url), ProviderCall("images/edits", {}, "image", large))
+    failure = fail(connect(scripted.base_url), ProviderCall("images/edits", {}, 1, 0, large))
 
     assert (type(failure), failure.retryable) == (ProviderRefused, False)
 
@@ -212,7 +233,8 @@ def test_a_refusal_that_comes_before_the_whole_picture_was_sent_is_heard(scripte
         pytest.param({"data": [None]}, ProviderFailed, id="an entry null"),
         pytest.param({"data": [{"b64_json": None, "url": None}]}, ProviderFailed, id="an entry of nulls"),
         pytest.param({"data": [{"b64_json": "not base64!"}]}, ProviderFailed, id="no base64"),
-        pytest.param([], ProviderFailed, id="a list"),
+        pytest.param([], ProviderRefused, id="an empty list"),
+        pytest.param([1], ProviderFailed, id="a list of numbers"),
         pytest.param(b"null", ProviderFailed, id="null"),
         pytest.param(b"<html>Welcome to nginx!</html>", ProviderFailed, id="html"),
         pytest.param(b"", ProviderFailed, id="empty"),
@@ -234,17 +256,118 @@ def test_an_answer_without_pictures_is_asked_for_once(scripted, body, error):
     assert len(scripted.requests) == 1
 
 
-@pytest.mark.parametrize("status", [201, 202, 204, 206])
-def test_only_status_200_is_an_answer(scripted, status):
-    scripted.answer(reply(status, b"" if status == 204 else GOOD))
+@pytest.mark.parametrize("status", [200, 201, 202, 206])
+def test_every_status_of_success_is_an_answer(scripted, status):
+    scripted.answer(reply(status, GOOD))
+
+    assert send(connect(scripted.base_url)).images == (PNG.content,)
+
+
+def test_a_success_without_an_answer_may_have_been_billed(scripted):
+    scripted.answer(reply(204, b""))
 
     failure = fail(connect(scripted.base_url))
 
     assert (type(failure), failure.retryable) == (ProviderFailed, False)
+    assert len(scripted.requests) == 1
+
+
+NAMES = [("x_request_id", "req_1"), ("apim_request_id", "a-1"), ("x_ms_request_id", "m-1"), ("cf_ray", "8f-FRA")]
+
+
+@pytest.mark.parametrize(("header", "name"), NAMES)
+@pytest.mark.parametrize("answer", [(200, GOOD), (200, b"<html>"), (200, {"data": []}), (400, REFUSAL), (503, b"")])
+def test_the_providers_own_name_for_a_call_is_kept_however_it_ended(scripted, header, name, answer):
+    scripted.answer(reply(*answer, **{header: name}))
+
+    if answer == (200, GOOD):
+        assert send(connect(scripted.base_url)).request_id == name
+    else:
+        assert fail(connect(scripted.base_url)).provider_request_id == name
+
+
+def test_a_call_without_a_name_has_none(scripted):
+    scripted.answer(reply(400, REFUSAL))
+
+    assert fail(connect(scripted.base_url)).provider_request_id is None
+
+
+def test_a_refusal_keeps_the_providers_own_words(scripted):
+    scripted.answer(reply(400, REFUSAL))
+
+    assert fail(connect(scripted.base_url)).complaint == Complaint("No.", "invalid_value", "size", 400)
+
+
+WORDS = ["data", "images", "output", "b64_json", "url", "image_url", "image", "error", "code", "message", "usage"]
+TEXTS = st.text(max_size=8) | st.sampled_from(
+    [
+        "https://a.example/1",
+        "http://[",
+        "/1.png",
+        "data:,",
+        "data:image/png;base64,aGk=",
+        "aGk=",
+        "429",
+        "503",
+        "\ud800",
+    ]
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS) | TEXTS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def refuse_every_url(*_, **__):
+    raise InvalidRequest("The host has an address that is not public.", param="image")
+
+
+class Nowhere(requests.Session):
+    """A session of a machine without a network."""
+
+    def request(self, *_, **__):
+        raise requests.ConnectionError("no network")
+
+
+@settings(deadline=None, database=None, derandomize=True, max_examples=400)
+@given(body=st.binary(max_size=60) | JSON.map(lambda value: json.dumps(value).encode()))
+@example(body=b'{"data": [{"url": "https://[::1/1.png"}]}')
+@example(body=b'{"data": [{"url": "http://127.0.0.1:9/\\ud800"}, {"url": "https:///"}]}')
+@example(body=b'{"error": {"code": 429}}')
+@example(body=b'{"data": [{"b64_json": "aGk="}, {"url": "\\u0000"}]}')
+@example(body=b"1" * 5000)
+def test_whatever_bytes_a_provider_answers_they_are_pictures_or_an_error_of_ours(body):
+    provider = connect("http://127.0.0.1:9/v1")
+    provider.new_session = Nowhere
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(remote_pictures, "fetch", refuse_every_url)
+        try:
+            answer = provider._read_answer(Reply(200, CaseInsensitiveDict(), body), time.monotonic() + 60)
+            failure = None
+        except VariationError as error:
+            answer, failure = None, error
+    # Only a 429 says that nothing was made.
+    assert not (failure and failure.retryable) or isinstance(failure, ProviderBusy)
+    assert failure or (answer.images and all(image and isinstance(image, bytes) for image in answer.images))
+
+
+@settings(deadline=None, database=None, derandomize=True, max_examples=200)
+@given(
+    status=st.integers(300, 599),
+    body=st.binary(max_size=60) | JSON.map(lambda value: json.dumps(value).encode()),
+    headers=st.dictionaries(st.sampled_from(["Retry-After", "retry-after-ms", "x-request-id"]), st.text(max_size=40)),
+)
+def test_whatever_a_provider_refuses_with_is_an_error_of_ours(status, body, headers):
+    error = refusals.error_for(status, CaseInsensitiveDict(headers), body)
+
+    assert isinstance(error, VariationError)
+    assert len(error.message) < 1000
+    assert error.retry_after_seconds is None or 1 <= error.retry_after_seconds <= 3600
 
 
 def test_an_answer_beyond_all_measure_is_not_read_to_its_end(scripted, monkeypatch):
-    monkeypatch.setattr(provider_module, "MAX_ANSWER_BYTES", 2 * 1024**2)
+    monkeypatch.setattr(exchange_module, "MAX_ANSWER_BYTES", 2 * 1024**2)
     scripted.answer(reply(body=gzip.compress(bytes(3 * 1024**2)), Content_Encoding="gzip"))
 
     failure = fail(connect(scripted.base_url))
@@ -350,7 +473,7 @@ def test_a_provider_whose_name_nobody_knows_is_unreachable():
 
 
 def test_a_provider_that_does_not_pick_up_is_unreachable(monkeypatch):
-    monkeypatch.setattr(provider_module, "CONNECT_SECONDS", SHORT)
+    monkeypatch.setattr(exchange_module, "CONNECT_SECONDS", SHORT)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, contextlib.ExitStack() as queue:
         for _ in range(4):  # fill the queue of those who wait, as nobody accepts
             waiting = queue.enter_context(socket.socket())

@@ -17,9 +17,9 @@ from cryptography.x509.oid import NameOID
 from urllib3 import HTTPSConnectionPool
 from urllib3.connection import HTTPSConnection
 from urllib3.util import connection
-from variations import remote_sources
+from variations import remote_pictures
 from variations.errors import InvalidRequest, SourceNotFound, SourceTooLarge
-from variations.remote_sources import fetch
+from variations.remote_pictures import fetch
 
 HOST = "images.example.com"
 ADDRESS = "8.8.8.8"
@@ -235,9 +235,9 @@ def test_reading_stops_at_the_largest_size(server, path, max_bytes):
 
 def test_reading_stops_at_the_deadline(server, monkeypatch):
     seconds = iter([0.0, *[10.5] * 100])
-    monkeypatch.setattr(remote_sources, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    monkeypatch.setattr(remote_pictures, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
 
-    with pytest.raises(SourceNotFound, match="longer than 10 seconds") as failure:
+    with pytest.raises(SourceNotFound, match="takes too long") as failure:
         get("/endless", max_bytes=len(PICTURE) * 100)
     assert failure.value.param == "image"
 

@@ -5,7 +5,6 @@ import functools
 import io
 import json
 import logging
-import sys
 import threading
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
@@ -138,10 +137,14 @@ def picture(file_format="JPEG", size=(300, 200), mode="RGB", **options):
 
 @pytest.fixture
 def printed(capsys, monkeypatch):
-    """Everything a handler printed, logs included: Powertools keeps the stdout of its import."""
+    """Everything a handler printed, logs included: Powertools keeps the stdout of its import.
+
+    The logs have a stream of their own, as capsys closes the stdout of a test's setup before the test.
+    """
+    logged = io.StringIO()
     for handler in logging.getLogger("image-variations").handlers:
-        monkeypatch.setattr(handler, "stream", sys.stdout)
-    return lambda: "".join(capsys.readouterr())
+        monkeypatch.setattr(handler, "stream", logged)
+    return lambda: logged.getvalue() + "".join(capsys.readouterr())
 
 
 class Hours(Clock):

@@ -10,7 +10,7 @@ import httpx2
 import openai
 import pytest
 from PIL import Image
-from variations import job_answers, remote_sources, wiring
+from variations import job_answers, remote_pictures, wiring
 from variations.errors import StorageFailed
 from variations.storage import Storage
 
@@ -289,7 +289,7 @@ def test_a_picture_by_url_is_fetched_from_an_allowed_host(api, aws, environment,
         asked.update(limits, url=url)
         return picture()
 
-    monkeypatch.setattr(remote_sources, "fetch", fetch)
+    monkeypatch.setattr(remote_pictures, "fetch", fetch)
 
     answered = api.create("https://images.example.com/cup.jpg?v=2")
 
@@ -446,6 +446,67 @@ def test_nothing_of_the_picture_the_prompt_or_the_key_is_logged(api, monkeypatch
     shown = log.getvalue()
     assert "n must be" in shown
     assert not [word for word in ("very secret", "sk-local", "data:image") if word in shown]
+
+
+# Names by which a request is followed
+
+GATEWAYS_OWN = "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
+
+
+def job_of(answered):
+    return wiring.jobs().get(answered.json["job_id"])
+
+
+@pytest.mark.parametrize("header", ["x-request-id", "X-Request-Id"])
+def test_the_callers_own_name_for_a_request_is_in_the_answer_the_job_the_manifest_and_the_log(
+    api, aws, printed, header
+):
+    answered = api.create(headers={header: "shop/order:7=a+b"})
+
+    assert answered.headers["x-request-id"] == "shop/order:7=a+b"
+    assert job_of(answered).order.request_id == "shop/order:7=a+b"
+    assert aws.manifest()["request_id"] == "shop/order:7=a+b"
+    (ended,) = [json.loads(line) for line in printed().splitlines() if '"job ended"' in line]
+    assert (ended["request_id"], ended["job_id"]) == ("shop/order:7=a+b", answered.json["job_id"])
+
+
+@pytest.mark.parametrize("name", ["", "two words", "a\tb", "x" * 129, "<script>", "ü", 'a"b'])
+def test_a_name_that_is_not_well_formed_is_replaced_by_the_gateways(api, aws, name):
+    answered = api.create(headers={"x-request-id": name})
+
+    assert answered.headers["x-request-id"] == GATEWAYS_OWN
+    assert job_of(answered).order.request_id == aws.manifest()["request_id"] == GATEWAYS_OWN
+
+
+def test_a_refusal_bears_the_callers_name_too(api):
+    refused = api.create(headers={"x-request-id": "caller-7"}, n=0)
+
+    assert (refused.status, refused.headers["x-request-id"]) == (400, "caller-7")
+
+
+def test_an_answer_to_a_request_that_shares_a_job_bears_its_own_name(api, aws):
+    first = api.create(headers={**LATER, "x-request-id": "caller-7"})
+    second = api.create(headers={"x-request-id": "caller-8"})
+
+    assert first.json["job_id"] == second.json["job_id"]
+    assert (first.headers["x-request-id"], second.headers["x-request-id"]) == ("caller-7", "caller-8")
+    assert aws.manifest()["request_id"] == "caller-7"
+
+
+def test_the_name_of_a_request_makes_no_other_request_of_it(api, image_server):
+    api.rest()
+
+    jobs = {api.create(headers={**LATER, "x-request-id": name}).json["job_id"] for name in ("a", "b", "c")}
+
+    assert (len(jobs), api.queued()) == (1, 1)
+
+
+def test_the_names_that_the_provider_gave_its_calls_are_in_the_manifest(api, aws):
+    api.create()
+
+    (name,) = aws.manifest()["provider_request_ids"]
+    assert name.startswith("req_")
+    assert aws.manifest()["attempts"][0]["request_id"] == name
 
 
 # Waiting
@@ -797,6 +858,16 @@ def test_an_upload_belongs_to_whoever_asked_for_its_form(api, aws):
     assert aws.manifest()["caller"] == "shop"
     assert api.job(form["job_id"], caller="shop").status == 200
     assert api.job(form["job_id"], caller="default").status == 404
+
+
+def test_an_upload_keeps_the_name_of_the_request_for_its_form(api, aws):
+    form = api.send(
+        "create_variations", path="/uploads", resource="/uploads", body="{}", headers={"x-request-id": "caller-7"}
+    ).json
+
+    put_uploaded(api, form, picture())
+
+    assert aws.manifest()["request_id"] == "caller-7"
 
 
 def test_every_upload_form_is_a_job_of_its_own(api):

@@ -129,14 +129,33 @@ def test_a_failed_job_says_why(api):
     assert "retry-after" not in answered.headers
 
 
-def test_a_partial_job_has_what_there_is_and_says_what_is_missing(api, image_server, begun):
+def test_a_partial_job_has_what_there_is_and_says_what_is_missing(api, image_server):
     image_server.fault(body="fewer")
+    begun = api.create(headers=LATER, n=3).json["job_id"]
     api.work()
 
     answered = api.job(begun)
 
-    assert (answered.json["status"], len(answered.json["data"])) == ("partial", 1)
-    assert "2 were asked for" in answered.json["warnings"][0]
+    assert (answered.json["status"], len(answered.json["data"])) == ("partial", 2)
+    assert "3 were asked for" in answered.json["warnings"][0]
+
+
+def test_a_provider_that_once_made_one_picture_for_two_is_asked_for_the_other(api, image_server, begun):
+    image_server.fault(body="fewer", times=1)
+    api.work()
+
+    answered = api.job(begun)
+
+    assert (answered.json["status"], len(answered.json["data"])) == ("succeeded", 2)
+    assert [call["fields"].get("n", "1") for call in image_server.calls()] == ["2", "1"]
+
+
+def test_a_look_at_a_job_has_a_request_id_of_its_own(api, done):
+    look = {"path": f"/jobs/{done}", "pathParameters": {"job_id": done}}
+
+    answered = api.send("get_job", headers={"X-Request-Id": "look-8"}, **look)
+
+    assert answered.headers["x-request-id"] == "look-8"
 
 
 def test_anothers_job_and_no_job_look_the_same(api, done):

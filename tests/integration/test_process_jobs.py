@@ -5,6 +5,7 @@ import json
 
 import process_jobs
 import pytest
+import requests
 from PIL import Image
 from variations import wiring
 from variations.messages import parse_message
@@ -50,6 +51,55 @@ def test_an_uploaded_picture_becomes_variations_and_a_manifest_beside_its_key(aw
     for result in manifest["results"]:
         with Image.open(io.BytesIO(results[result["key"]])) as image:
             assert (image.format, image.size) == ("PNG", (256, 256))
+
+
+def test_an_upload_is_known_by_the_name_that_s3_gave_it(aws, deliver, printed):
+    aws.upload(KEY, picture())
+
+    deliver()
+
+    assert aws.manifest()["request_id"] == "N4N7GDK58NMKJ12R"
+    (ended,) = [json.loads(line) for line in printed().splitlines() if '"job ended"' in line]
+    assert (ended["request_id"], ended["job_id"]) == ("N4N7GDK58NMKJ12R", aws.manifest()["job_id"])
+
+
+def test_the_names_that_the_provider_gave_its_calls_are_in_the_log(aws, deliver, printed):
+    aws.upload(KEY, picture())
+
+    deliver()
+
+    (ended,) = [json.loads(line) for line in printed().splitlines() if '"job ended"' in line]
+    assert ended["provider_request_ids"] == aws.manifest()["provider_request_ids"]
+    assert ended["provider_request_ids"][0].startswith("req_")
+
+
+def test_the_manifest_says_which_dialect_was_spoken_and_why(aws, deliver):
+    aws.upload(KEY, picture())
+
+    deliver()
+
+    manifest = aws.manifest()
+    assert (manifest["dialect"], manifest["dialect_reason"]) == ("edits", "nothing else is known of this provider")
+
+
+def test_the_list_of_models_is_read_once_by_a_container(aws, deliver, image_server):
+    for sequencer in ("01", "02"):
+        aws.upload(KEY, picture())
+        deliver(sequencer=sequencer)
+
+    listed = requests.get(f"{image_server.origin}/_calls", timeout=5).json()["calls"]
+    assert [call["path"] for call in listed if not call["path"].startswith("/v1/images/")] in ([], ["/v1/models"])
+    assert image_server.paid() == 2
+
+
+def test_a_list_of_models_that_fails_keeps_no_picture_from_being_made(aws, deliver, image_server):
+    image_server.fault(path="/v1/models", status=500)
+    aws.upload(KEY, picture())
+
+    deliver()
+
+    assert aws.manifest()["state"] == "succeeded"
+    assert image_server.paid() == 1
 
 
 def test_the_end_of_a_job_is_told_on_the_bus(aws, deliver):

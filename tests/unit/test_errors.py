@@ -111,6 +111,21 @@ def test_an_error_says_its_message_and_keeps_what_it_was_told():
     assert (error.param, error.retry_after_seconds) == ("n", 30)
 
 
+def test_an_error_of_the_provider_may_keep_its_words_and_its_name_for_the_call():
+    error, other = errors.ProviderRefused("No."), errors.ProviderRefused("No.")
+
+    error.complaint = errors.Complaint("No.", "invalid_value", "size", 400)
+    error.provider_request_id = "req_1"
+
+    assert (other.complaint, other.provider_request_id) == (None, None)
+    assert (error.message, error.param) == ("No.", None)
+
+
+@every_class
+def test_every_error_begins_without_a_name_of_the_providers(kind):
+    assert kind("It happened.").provider_request_id is None
+
+
 @every_class
 def test_every_error_is_made_again_from_what_a_manifest_tells_of_it(kind):
     error = error_from(code=kind.code, message="It happened.", param="size")

@@ -9,7 +9,7 @@ import io
 import json
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count, repeat
 
 import pytest
@@ -27,7 +27,8 @@ from variations.errors import (
     ProviderUnreachable,
     StorageFailed,
 )
-from variations.model import Answer, Order, SourceLocation
+from variations.interpreter import Interpreter
+from variations.model import Answer, ImageModel, Listing, Order, SourceLocation
 from variations.service import FINISH_SECONDS, Service
 from variations.settings import Settings
 
@@ -66,8 +67,9 @@ def paint(call, file_format="PNG"):
 class World:
     """Everything around a service, which is made anew for each delivery as in a new container."""
 
-    def __init__(self, script=None, **chosen):
+    def __init__(self, script=None, known=None, **chosen):
         self.clock = Clock()
+        self.known = known
         self.provider = FakeProvider(repeat(paint) if script is None else script)
         self.storage = FakeStorage()
         self.jobs = FakeJobs(self.clock)
@@ -86,7 +88,8 @@ class World:
         self.events.append(event)
 
     def deliver(self):
-        service = Service(self.provider, self.storage, self.jobs, self.publish, self.settings, self.clock)
+        interpreter = Interpreter(self.provider, self.known, self.settings.provider_dialect, self.clock)
+        service = Service(interpreter, self.storage, self.jobs, self.publish, self.settings, self.clock)
         return service.process(self.order, seconds=SECONDS)
 
     def end_lease(self):
@@ -108,6 +111,13 @@ class World:
     @property
     def stored(self):
         return sorted(self.storage.list_results(PREFIX))
+
+    def colour(self, number):
+        """The colour of a stored picture's corner."""
+        with Image.open(
+            io.BytesIO(self.storage.get("results", f"{PREFIX}/variation-{number:02}.png").content)
+        ) as image:
+            return image.convert("RGB").getpixel((0, 0))
 
 
 def make_settings(**chosen):
@@ -202,16 +212,80 @@ def test_the_manifest_tells_what_was_asked_and_what_came_of_it():
     manifest = world.manifest
     assert (manifest["job_id"], manifest["state"], manifest["caller"]) == ("job-1", "succeeded", "s3")
     assert (manifest["model"], manifest["dialect"]) == (MODEL, "edits")
+    assert manifest["dialect_reason"] == "nothing else is known of this provider"
     assert (manifest["request"]["n"], manifest["request"]["user"]) == (3, "ada")
     source = manifest["source"]
     assert (source["key"], source["version_id"]) == (KEY, world.order.source.version_id)
     assert (source["etag"], source["bytes"]) == (world.order.source.etag, len(draw()))
     assert (source["content_type"], source["width"], source["height"]) == ("image/png", 48, 32)
     assert (manifest["usage"], manifest["provider_request_ids"]) == ({"total_tokens": 7}, ["req_1"])
-    assert [(a["number"], a["images"], a["outcome"]) for a in manifest["attempts"]] == [(1, 3, "answered")]
+    assert [(a["number"], a["variations"], a["outcome"]) for a in manifest["attempts"]] == [(1, [1, 2, 3], "answered")]
     assert manifest["timings"]["created_at"] == manifest["timings"]["finished_at"] == "2026-11-22T00:00:00+00:00"
     assert manifest["warnings"] == ["The option 'frobnicate' is not known and was ignored."]
     assert manifest["error"] is None
+
+
+def test_the_manifest_says_what_the_caller_knows_the_request_by():
+    world = World()
+    world.order = replace(world.order, request_id="caller-7")
+
+    world.deliver()
+
+    assert (world.manifest["request_id"], world.manifest["provider_request_ids"]) == ("caller-7", ["req_1"])
+
+
+def test_the_list_of_models_is_read_once_before_anything_is_asked_or_on_record():
+    world = World()
+    listed_at = []
+    list_models = world.provider.list_models
+
+    def list_and_look(**named):
+        listed_at.append((len(world.asked), len(world.outcomes)))
+        return list_models(**named)
+
+    world.provider.list_models = list_and_look
+    world.deliver()
+
+    assert listed_at == [(0, 0)]
+
+
+def test_what_the_list_of_models_tells_of_the_provider_decides_how_it_is_asked():
+    world = World()
+    world.provider.listing = Listing(family="vLLM-Omni")
+
+    world.deliver()
+
+    assert (world.manifest["dialect"], world.manifest["dialect_reason"]) == (
+        "edits_local",
+        "vLLM-Omni, by its list of models",
+    )
+
+
+@pytest.mark.parametrize("error", [ProviderFailed("No list."), ProviderDenied("No."), ProviderTimeout("Late.")])
+def test_a_provider_that_does_not_list_its_models_is_asked_all_the_same(error):
+    world = World()
+    world.provider.listing = error
+
+    assert world.deliver().state == "succeeded"
+    assert (world.manifest["warnings"], world.manifest["dialect"]) == ([], "edits")
+
+
+def test_a_model_that_is_about_to_die_is_used_with_a_warning():
+    world = World()
+    world.provider.listing = Listing((ImageModel(MODEL, 0, "somebody", image=True, shutdown_date="2026-12-01"),))
+
+    assert world.deliver().state == "succeeded"
+    (warning,) = world.manifest["warnings"]
+    assert f"shuts {MODEL} down on 2026-12-01" in warning
+
+
+def test_a_provider_that_cannot_make_variations_is_asked_for_nothing():
+    world = World()
+    world.provider.listing = Listing(family="Ollama")
+
+    assert world.deliver().state == "failed"
+    assert (world.asked, world.outcomes) == ([], [])
+    assert world.manifest["error"]["code"] == "configuration_error"
 
 
 def test_the_event_says_where_manifest_and_pictures_lie():
@@ -328,12 +402,13 @@ def test_what_the_provider_was_not_asked_as_written_is_in_the_manifest():
 
 def test_an_order_that_is_delivered_again_when_its_job_has_finished_does_nothing():
     world = World()
-    finished = world.deliver()
+    world.deliver()
+    finished = world.jobs.jobs["job-1"]
     world.end_lease()
 
     again = world.deliver()
 
-    assert (again.state, again.attempts) == (finished.state, finished.attempts)
+    assert again == finished == world.jobs.jobs["job-1"]
     assert (world.asked, len(world.events)) == ([3], 1)
     assert len(world.storage.buckets["results"][f"{PREFIX}/manifest.json"]) == 1
 

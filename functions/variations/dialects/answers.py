@@ -39,11 +39,15 @@ def parse_answer(body: bytes) -> ParsedAnswer:
         VariationError: another error that is inside.
     """
     try:
-        answer = json.loads(body)
+        # No NaN or Infinity, which the manifest could not hold.
+        return _read(json.loads(body, parse_constant=lambda _: None))
     except (ValueError, RecursionError) as error:
         raise ProviderFailed(
             "The provider answered with something that is not JSON, or is cut off. The call may have been billed."
         ) from error
+
+
+def _read(answer: Any) -> ParsedAnswer:
     if isinstance(answer, list):
         answer = {"data": answer}
     if not isinstance(answer, dict):

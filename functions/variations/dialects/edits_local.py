@@ -44,7 +44,9 @@ def build_for_sd_cpp(request: VariationRequest, picture: Picture, n: int, seed: 
     What a user's own prompt says there is taken out, as it could ask for anything.
     """
     call = build(request, picture, n, seed)
-    prompt = call.fields["prompt"].replace(EXTRA_ARGUMENTS, "")
+    prompt = call.fields["prompt"]
+    while EXTRA_ARGUMENTS in prompt:  # what is left may spell it again
+        prompt = prompt.replace(EXTRA_ARGUMENTS, "")
     extra = f'<{EXTRA_ARGUMENTS}>{{"seed": {seed}}}</{EXTRA_ARGUMENTS}>'
     fields = {**call.fields, "prompt": f"{prompt} {extra}"}
     del fields["seed"]

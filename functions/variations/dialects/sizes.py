@@ -77,8 +77,9 @@ class Free:
         width, height = edges(size)
         if self.ratio and max(width, height) > self.ratio * min(width, height):
             raise InvalidRequest(f"The model makes pictures of up to {self.ratio:g}:1, not {size}.", param="size")
-        scale = max(1.0, (self.least_pixels / (width * height)) ** 0.5, self.shortest_edge / min(width, height))
-        width, height = (int(-(-edge * scale // self.step) * self.step) for edge in (width, height))
+        scale = max(1.0, (self.least_pixels / (width * height)) ** 0.5)
+        scaled = (max(edge * scale, self.shortest_edge) for edge in (width, height))
+        width, height = (int(-(-edge // self.step) * self.step) for edge in scaled)
         if width * height > (self.most_pixels or width * height) or max(width, height) > (
             self.longest_edge or max(width, height)
         ):
