@@ -7,8 +7,9 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from variations.dialects.answers import Complaint, parse_answer, parse_complaint
-from variations.errors import ProviderFailed, ProviderRefused
+from variations.dialects.answers import UNREADABLE, parse_answer
+from variations.dialects.refusals import parse_complaint
+from variations.errors import Complaint, ModelNotFound, ProviderDenied, ProviderFailed, ProviderRefused, VariationError
 
 
 def encoded(content):
@@ -38,8 +39,82 @@ def test_a_url_counts_where_base64_is_not_set(unset):
     assert answer({"b64_json": unset, "url": "/a.png"}).images == ("/a.png",)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"data": [{"b64_json": "Zmlyc3Q="}, {"b64_json": "c2Vjb25k"}]},
+        [{"b64_json": "Zmlyc3Q="}, {"b64_json": "c2Vjb25k"}],
+        {"images": [{"base64": "Zmlyc3Q="}, {"b64": "c2Vjb25k"}]},
+        {"output": ["Zmlyc3Q=", "c2Vjb25k"]},
+        {"data": [{"image_base64": "Zmlyc3Q="}, {"image": "c2Vjb25k"}]},
+        {"data": [{"url": "data:image/png;base64,Zmlyc3Q="}, {"b64_json": "data:image/png;base64,c2Vjb25k"}]},
+        {"data": [{"image_url": {"url": "data:image/png;base64,Zmlyc3Q="}}, {"image_url": "data:;base64,c2Vjb25k"}]},
+        {"data": ["data:image/png;base64,Zmlyc3Q=", "c2Vjb25k"]},
+        {"data": [{"b64_json": "Zmly\nc3Q="}, {"b64_json": " c2Vj\r\nb25k\n"}]},
+        {"created": 1, "data": [{"url": None, "b64_json": "Zmlyc3Q="}, {"url": "", "b64_json": "c2Vjb25k"}]},
+        {"data": [{"index": 0, "type": "b64_json", "b64_json": "Zmlyc3Q="}, {"index": 1, "b64_json": "c2Vjb25k"}]},
+    ],
+    ids=[
+        "openai",
+        "bare array",
+        "other names",
+        "texts for objects",
+        "names of old",
+        "data urls",
+        "objects around urls",
+        "data url as a text",
+        "broken lines",
+        "xai, urls not set",
+        "together",
+    ],
+)
+def test_pictures_are_found_in_every_shape_near_that_of_openai(body):
+    assert parse_answer(json.dumps(body).encode()).images == (b"first", b"second")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"url": "https://host/a.png"}, ["https://host/a.png"], {"images": [{"image_url": "https://host/a.png"}]}],
+    ids=["no list", "text in an array", "another name"],
+)
+def test_a_link_is_found_in_other_shapes_too(body):
+    assert parse_answer(json.dumps(body).encode()).images == ("https://host/a.png",)
+
+
+def test_a_picture_that_cannot_be_read_is_left_out_and_told_of():
+    parsed = answer(encoded(b"x"), {}, {"b64_json": "aGVs$bG8="}, encoded(b"y"))
+
+    assert parsed.images == (b"x", b"y")
+    assert parsed.warnings == (UNREADABLE, UNREADABLE)
+
+
+@pytest.mark.parametrize(
+    "held_back",
+    [
+        {"url": None, "b64_json": None, "respect_moderation": False},
+        {"error": {"code": "OutputImageSensitiveContentDetected", "message": "No."}},
+    ],
+    ids=["xai", "ark"],
+)
+def test_a_picture_that_was_held_back_is_left_out_and_one_alone_is_a_refusal(held_back):
+    assert answer(held_back, encoded(b"x")).images == (b"x",)
+    with pytest.raises(ProviderRefused, match="may have moderated"):
+        answer(held_back)
+
+
+def test_a_picture_that_passed_moderation_is_taken():
+    assert answer({**encoded(b"x"), "respect_moderation": True, "error": None}).images == (b"x",)
+
+
 def test_usage_is_kept_as_the_provider_says_it():
     assert answer(encoded(b"x"), usage={"total_tokens": 7}).usage == {"total_tokens": 7}
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_a_number_that_json_does_not_have_is_none(number):
+    body = f'{{"data": [{{"b64_json": "eA=="}}], "usage": {{"cost": {number}, "total_tokens": 7}}}}'
+
+    assert parse_answer(body.encode()).usage == {"cost": None, "total_tokens": 7}
 
 
 @pytest.mark.parametrize("usage", [None, "7", 7, [7]], ids=["null", "text", "number", "list"])
@@ -52,7 +127,9 @@ def test_an_empty_error_beside_pictures_is_no_error(unset):
     assert answer(encoded(b"x"), error=unset).images == (b"x",)
 
 
-@pytest.mark.parametrize("body", [b'{"data": []}', b'{"data": null}', b"{}", b'{"data": "none"}', b'{"data": {}}'])
+@pytest.mark.parametrize(
+    "body", [b'{"data": []}', b'{"data": null}', b"{}", b'{"data": "none"}', b'{"data": {}}', b"[]"]
+)
 def test_an_answer_without_any_picture_is_a_refusal(body):
     with pytest.raises(ProviderRefused, match="without any image"):
         parse_answer(body)
@@ -82,28 +159,28 @@ def test_an_error_inside_a_good_answer_shows_no_key():
         (b"<html>Bad gateway</html>", "not JSON, or is cut off"),
         (b'{"data": [{"b64_json": "aGVsbG8', "not JSON, or is cut off"),
         (b"\xff\xfe\xfa", "not JSON, or is cut off"),
-        (b"[]", "of a shape"),
         (b"null", "of a shape"),
         (b'"data"', "of a shape"),
-        (b'{"data": [{}]}', "neither b64_json nor url"),
-        (b'{"data": [7]}', "neither b64_json nor url"),
-        (b'{"data": ["https://host/a.png"]}', "neither b64_json nor url"),
-        (b'{"data": [{"b64_json": 7, "url": ["a"]}]}', "neither b64_json nor url"),
-        (b'{"data": [{"b64_json": "aGVsbG8"}]}', "not valid base64"),
-        (b'{"data": [{"b64_json": "aGVs$bG8="}]}', "not valid base64"),
-        ('{"data": [{"b64_json": "é"}]}'.encode(), "not valid base64"),
+        (b"7", "of a shape"),
+        (b'{"data": [{}]}', "nothing that can be read"),
+        (b'{"data": [7]}', "nothing that can be read"),
+        (b'{"data": [[]]}', "nothing that can be read"),
+        (b'{"data": [{"b64_json": 7, "url": ["a"]}]}', "nothing that can be read"),
+        (b'{"data": [{"b64_json": "aGVsbG8"}]}', "nothing that can be read"),
+        (b'{"data": [{"b64_json": "aGVs$bG8="}]}', "nothing that can be read"),
+        ('{"data": [{"b64_json": "é"}]}'.encode(), "nothing that can be read"),
     ],
     ids=[
         "empty",
         "html",
         "cut off",
         "not text",
-        "list",
         "null",
         "text",
+        "number",
         "empty entry",
         "number as entry",
-        "text as entry",
+        "list as entry",
         "entry of other types",
         "base64 cut off",
         "base64 with a stray letter",
@@ -115,9 +192,18 @@ def test_an_answer_nobody_can_read_is_a_failure_of_the_provider(body, words):
         parse_answer(body)
 
 
-def test_one_unreadable_entry_spoils_the_answer():
-    with pytest.raises(ProviderFailed):
-        answer(encoded(b"x"), {})
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ({"code": "insufficient_quota", "message": "No credit."}, ProviderDenied),
+        ({"code": "model_not_found", "message": "No such model."}, ModelNotFound),
+        ({"code": 502, "message": "Provider returned error"}, ProviderFailed),
+    ],
+    ids=["quota", "model", "gateway"],
+)
+def test_an_error_inside_a_good_answer_is_what_it_says(error, kind):
+    with pytest.raises(kind):
+        answer(error=error)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +220,10 @@ def test_one_unreadable_entry_spoils_the_answer():
         ({"error": "No."}, Complaint("No.")),
         ({"code": "content_policy", "error": "No."}, Complaint("No.", "content_policy")),
         ({"detail": "No."}, Complaint("No.")),
-        ({"detail": [{"loc": ["body", "n"], "msg": "No.", "type": "int_parsing"}]}, Complaint("No.", "int_parsing")),
+        (
+            {"detail": [{"loc": ["body", "n"], "msg": "No.", "type": "int_parsing"}]},
+            Complaint("No.", "int_parsing", "n"),
+        ),
         ({"detail": {"error": "No."}}, Complaint("No.")),
         ({"message": "No."}, Complaint("No.")),
         ({"message": "No.", "code": 503}, Complaint("No.", "503")),
@@ -180,7 +269,26 @@ def test_json_nested_too_deep_is_garbage_like_any_other(parse):
     assert found == Complaint()
 
 
-NAMES = ["data", "b64_json", "url", "usage", "error", "message", "code", "param", "detail", "msg", "loc", "type"]
+NAMES = [
+    "data",
+    "images",
+    "output",
+    "base64",
+    "image_url",
+    "image",
+    "respect_moderation",
+    "b64_json",
+    "url",
+    "usage",
+    "error",
+    "message",
+    "code",
+    "param",
+    "detail",
+    "msg",
+    "loc",
+    "type",
+]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10) | st.just("aGVsbG8="),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
@@ -191,10 +299,10 @@ BODIES = st.binary() | (JSON | LIKELY).map(lambda value: json.dumps(value).encod
 
 
 @given(BODIES)
-def test_whatever_is_answered_is_pictures_or_a_refusal_or_a_failure(body):
+def test_whatever_is_answered_is_pictures_or_an_error_of_ours(body):
     try:
         parsed = parse_answer(body)
-    except (ProviderRefused, ProviderFailed):
+    except VariationError:
         return
 
     assert parsed.images

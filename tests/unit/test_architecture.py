@@ -13,13 +13,26 @@ PACKAGE = ROOT / "functions" / "variations"
 # Each layer may import from those below it, and from itself; the last two rows know nobody but `errors`.
 LAYERS = [
     {"wiring", "http_api", "job_answers"},
-    {"front_door", "claims", "provider", "patience", "storage", "jobs", "table", "keys", "http_body", "remote_sources"},
+    {
+        "front_door",
+        "claims",
+        "provider",
+        "exchange",
+        "storage",
+        "jobs",
+        "table",
+        "keys",
+        "http_body",
+        "remote_pictures",
+    },
     {"service"},
-    {"manifest", "messages", "dialects", "images", "options", "models_list", "refusals", "settings"},
+    {"interpreter"},
+    {"manifest", "messages", "images", "options", "models_list", "settings"},
+    {"dialects"},
     {"model", "fields"},
     {"errors"},
 ]
-PURE = {"service", "manifest", "messages", "dialects", "images", "options", "models_list", "refusals", "settings"}
+PURE = {"service", "interpreter", "manifest", "messages", "dialects", "images", "options", "models_list", "settings"}
 PURE |= {"model", "fields", "errors"}
 OUTSIDE_WORLD = {"boto3", "botocore", "requests", "urllib3", "os", "socket", "aws_lambda_powertools"}
 
@@ -72,7 +85,7 @@ def test_only_wiring_reads_the_environment():
 @pytest.mark.parametrize(
     ("function", "forbidden"),
     [
-        ("list_models", {"PIL", "pi_heif", "numpy"}),
+        ("list_models", {"PIL", "pi_heif", "numpy", "variations.interpreter", "variations.service"}),
         ("authorize", {"PIL", "requests", "aws_lambda_powertools.event_handler"}),
         ("create_variations", {"PIL", "variations.provider", "variations.service"}),
         ("get_job", {"PIL", "variations.provider", "variations.service", "multipart"}),

@@ -1,5 +1,6 @@
 """Pictures come in safely and upright, and go out in exactly the size and format that was asked for."""
 
+import functools
 import io
 import os
 import random
@@ -14,6 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 from variations import images
+from variations.dialects.dialect import JPEG, PNG, WEBP, SourceForm
 from variations.errors import SourceTooLarge, UnsupportedImage
 from variations.model import Picture
 
@@ -81,6 +83,19 @@ def inspected(content, max_megapixels=50):
     return images.inspect(content, max_megapixels=max_megapixels)
 
 
+ANY = SourceForm()
+SQUARE = SourceForm(frozenset({PNG}), 4 * 1024**2 - 1, shape="square")
+ASKED = SourceForm(frozenset({PNG, JPEG}), shape="asked")
+
+
+def upright(picture):
+    return images.prepare(picture, ANY, None)
+
+
+def square_png(picture, edge):
+    return images.prepare(picture, SQUARE, (edge, edge))
+
+
 def noise(width, height, mode="RGB"):
     return Image.frombytes(mode, (width, height), random.Random(7).randbytes(width * height * len(mode)))
 
@@ -146,7 +161,7 @@ def test_a_photo_taken_in_any_orientation_has_its_size_as_seen_and_comes_upright
     content = encode(corners(STORED[orientation], size), kind, exif=exif(orientation))
 
     picture = inspected(content)
-    sent = images.upright(picture)
+    sent = upright(picture)
 
     assert (picture.width, picture.height) == (sent.width, sent.height) == (96, 64)
     assert layout_of(sent) == UPRIGHT
@@ -158,21 +173,21 @@ def test_a_photo_taken_in_any_orientation_is_cropped_upright(orientation):
     size = (96, 64) if orientation < 5 else (64, 96)
     content = encode(corners(STORED[orientation], size), "JPEG", exif=exif(orientation))
 
-    assert layout_of(images.square_png(inspected(content), 48)) == UPRIGHT
+    assert layout_of(square_png(inspected(content), 48)) == UPRIGHT
 
 
 @pytest.mark.parametrize("content", [HEIC, SIDEWAYS_HEIC], ids=["upright", "sideways"])
 def test_a_heic_photo_comes_upright_as_jpeg_and_is_turned_only_once(content):
-    sent = images.upright(inspected(content))
+    sent = upright(inspected(content))
 
     assert (sent.content_type, sent.width, sent.height) == ("image/jpeg", 64, 48)
     assert layout_of(sent) == UPRIGHT
-    assert layout_of(images.square_png(inspected(content), 32)) == UPRIGHT
+    assert layout_of(square_png(inspected(content), 32)) == UPRIGHT
 
 
 @every_colourful_kind
 def test_a_picture_comes_upright_in_a_type_that_every_provider_reads(name):
-    sent = images.upright(inspected(COLOURFUL[name]))
+    sent = upright(inspected(COLOURFUL[name]))
 
     assert sent.content_type in {"image/png", "image/jpeg", "image/webp"}
     assert layout_of(sent) == UPRIGHT
@@ -182,20 +197,20 @@ def test_a_picture_comes_upright_in_a_type_that_every_provider_reads(name):
 def test_a_picture_that_every_provider_reads_is_sent_untouched(name):
     picture = inspected(ENCODED[name][0])
 
-    sent = images.upright(picture)
+    sent = upright(picture)
 
     assert (sent is picture) == (picture.content_type in {"image/png", "image/jpeg", "image/webp"})
 
 
 def test_a_gif_is_sent_as_its_first_frame_without_loss():
-    sent = images.upright(inspected(ENCODED["moving gif"][0]))
+    sent = upright(inspected(ENCODED["moving gif"][0]))
 
     assert sent.content_type == "image/png"
     assert {colour for _, colour in opened(sent).convert("RGB").getcolors()} == {COLOURS[letter] for letter in "RGBY"}
 
 
 def test_a_transparent_picture_that_must_be_converted_keeps_its_transparency():
-    sent = images.upright(inspected(encode(translucent(), "AVIF")))
+    sent = upright(inspected(encode(translucent(), "AVIF")))
 
     assert sent.content_type == "image/png"
     assert opened(sent).getpixel((48, 32))[3] == 0
@@ -207,7 +222,7 @@ def test_an_orientation_that_does_not_exist_turns_nothing(orientation):
     picture = inspected(encode(corners(), "JPEG", exif=exif(orientation)))
 
     assert (picture.width, picture.height) == (96, 64)
-    assert layout_of(images.upright(picture)) == UPRIGHT
+    assert layout_of(upright(picture)) == UPRIGHT
 
 
 def test_an_empty_source_is_refused_as_such():
@@ -300,6 +315,136 @@ def test_an_answer_of_more_pixels_than_any_model_makes_is_a_picture_nobody_can_u
     assert "upload" not in caught.value.message
 
 
+# What a provider takes
+
+
+@pytest.mark.parametrize(
+    ("name", "taken", "sent_as"),
+    [
+        ("png", {PNG, JPEG}, PNG),
+        ("jpeg", {PNG, JPEG}, JPEG),
+        ("webp", {PNG, JPEG}, JPEG),
+        ("webp", {PNG}, PNG),
+        ("jpeg", {PNG}, PNG),
+        ("gif", {PNG, JPEG}, PNG),
+        ("gif", {PNG, JPEG, WEBP}, PNG),
+        ("avif", {PNG, JPEG, WEBP}, JPEG),
+        ("grey jpeg", {PNG}, PNG),
+        ("cmyk jpeg", {PNG}, PNG),
+    ],
+)
+def test_a_picture_of_a_type_that_the_provider_does_not_take_is_sent_as_one_it_takes(name, taken, sent_as):
+    picture = inspected(ENCODED[name][0])
+
+    sent = images.prepare(picture, SourceForm(frozenset(taken)), None)
+
+    assert (sent.content_type, sent.width, sent.height) == (sent_as, 96, 64)
+    assert opened(sent).size == (96, 64)
+    assert (sent is picture) == (picture.content_type in taken)
+
+
+def test_a_transparent_picture_of_a_type_that_the_provider_does_not_take_is_sent_as_png():
+    sent = images.prepare(inspected(encode(translucent(), "WEBP", lossless=True)), ASKED, (64, 64))
+
+    assert sent.content_type == "image/png"
+    assert opened(sent).getpixel((48, 32))[3] == 0
+
+
+def test_a_picture_of_just_as_many_bytes_as_the_provider_takes_is_sent_untouched_and_of_one_more_is_not():
+    picture = inspected(encode(noise(96, 64)))
+    length = len(picture.content)
+
+    assert images.prepare(picture, SourceForm(max_bytes=length), None) is picture
+    assert images.prepare(picture, SourceForm(max_bytes=length - 1), None) is not picture
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"], ids=["opaque", "transparent"])
+@pytest.mark.parametrize("max_bytes", [100_000, 20_000, 5_000])
+def test_a_picture_of_too_many_bytes_is_made_smaller_in_its_own_shape_until_it_fits(max_bytes, mode):
+    picture = inspected(encode(noise(300, 200, mode), compress_level=0))
+
+    sent = images.prepare(picture, SourceForm(max_bytes=max_bytes), None)
+
+    assert len(sent.content) <= max_bytes
+    assert sent.width < 300 or sent.content_type == "image/jpeg"
+    assert sent.width / sent.height == pytest.approx(1.5, rel=0.05)
+    assert sent.content_type == ("image/jpeg" if mode == "RGB" else "image/png")
+    opened(sent)
+
+
+def test_a_picture_of_too_many_bytes_that_must_be_turned_comes_upright():
+    content = encode(corners(STORED[6], (320, 480)), "JPEG", exif=exif(6), quality=100)
+
+    sent = images.prepare(inspected(content), SourceForm(max_bytes=len(content) // 4), None)
+
+    assert layout_of(sent) == UPRIGHT
+    assert sent.width > sent.height
+
+
+@pytest.mark.parametrize("wanted", [(96, 64), (64, 64), (32, 200), (200, 32)], ids="{0[0]}x{0[1]}".format)
+@every_kind
+def test_a_server_that_would_stretch_the_source_gets_it_in_the_asked_shape(name, wanted):
+    sent = images.prepare(inspected(ENCODED[name][0]), ASKED, wanted)
+
+    assert sent.content_type in {"image/png", "image/jpeg"}
+    assert (sent.width, sent.height) == wanted
+    # LocalAI passes over what has less than three channels (its gosd.cpp, read 2026-11-25).
+    assert opened(sent).mode in {"RGB", "RGBA"}
+
+
+def test_a_server_that_would_stretch_the_source_gets_it_in_its_own_shape_where_no_size_is_asked_for():
+    sent = images.prepare(inspected(ENCODED["png"][0]), ASKED, None)
+
+    assert (sent.width, sent.height) == (96, 64)
+    assert layout_of(sent) == UPRIGHT
+
+
+@pytest.mark.parametrize(("dimensions", "edge"), [(None, 1024), ((256, 256), 256), ((300, 200), 300), ((10, 512), 512)])
+def test_a_square_has_the_longer_edge_of_what_is_asked_for(dimensions, edge):
+    sent = images.prepare(inspected(ENCODED["png"][0]), SQUARE, dimensions)
+
+    assert (sent.content_type, sent.width, sent.height) == ("image/png", edge, edge)
+
+
+@pytest.mark.parametrize(
+    ("size", "orientation"),
+    [
+        ((600, 800), 1),
+        ((800, 600), 6),
+    ],
+    ids=["stored upright", "stored on its side"],
+)
+def test_a_photo_that_is_large_enough_is_never_scaled_up_to_the_asked_shape(size, orientation, monkeypatch):
+    content = encode(Image.new("RGB", size), "JPEG", exif=exif(orientation))
+    before = []
+    monkeypatch.setattr(images, "fit", lambda image, *wanted: before.append(image.size) or image.resize(wanted))
+
+    images.prepare(inspected(content), ASKED, (400, 300))
+
+    assert before[0][0] >= 400
+    assert before[0][1] >= 300
+
+
+@pytest.mark.parametrize("name", ["png", "webp", "jpeg", "gif"])
+def test_a_picture_that_was_scaled_up_is_told_of_with_both_sizes(name):
+    content = ENCODED[name][0]
+
+    assert images.scaled_up(content, images.finish(content, (128, 128), "png")) == (
+        "The provider made 96x64, which was scaled up to 128x128."
+    )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "told"),
+    [(None, False), ((96, 64), False), ((64, 64), False), ((97, 64), True), ((10, 65), True)],
+    ids=["as it is", "the same", "smaller", "a little wider", "a little higher"],
+)
+def test_a_picture_counts_as_scaled_up_by_either_edge(wanted, told):
+    content = ENCODED["png"][0]
+
+    assert (images.scaled_up(content, images.finish(content, wanted, "jpeg")) is not None) is told
+
+
 SHAPES = [(1, 1), (64, 64), (640, 48), (48, 640), (2000, 1), (1, 2000), (333, 77)]
 shape = pytest.mark.parametrize("source", SHAPES, ids=lambda size: "{}x{}".format(*size))
 
@@ -307,7 +452,7 @@ shape = pytest.mark.parametrize("source", SHAPES, ids=lambda size: "{}x{}".forma
 @shape
 @pytest.mark.parametrize("edge", [1, 17, 256])
 def test_a_square_is_exactly_as_large_as_asked_whatever_the_shape_of_the_source(source, edge):
-    square = images.square_png(inspected(encode(noise(*source))), edge)
+    square = square_png(inspected(encode(noise(*source))), edge)
 
     assert (square.content_type, square.width, square.height) == ("image/png", edge, edge)
     assert opened(square).size == (edge, edge)
@@ -356,7 +501,7 @@ def test_a_photo_is_cropped_in_its_middle():
     stripes = Image.new("RGB", (300, 100), COLOURS["G"])
     stripes.paste(COLOURS["R"], (100, 0, 200, 100))
 
-    assert layout_of(images.square_png(inspected(encode(stripes)), 100)) == "RR/RR"
+    assert layout_of(square_png(inspected(encode(stripes)), 100)) == "RR/RR"
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"], ids=["colour", "grey", "palette"])
@@ -370,7 +515,7 @@ def test_transparency_stays_in_formats_that_know_it(output_format, wanted, mode)
 
 
 def test_transparency_stays_in_a_square():
-    square = opened(images.square_png(inspected(encode(translucent())), 32))
+    square = opened(square_png(inspected(encode(translucent())), 32))
 
     assert square.mode == "RGBA"
     assert (square.getpixel((24, 16))[3], square.getpixel((8, 16))[3]) == (0, 128)
@@ -406,20 +551,21 @@ def test_a_16_bit_grey_answer_stays_grey(wanted, output_format):
 
 
 def test_a_16_bit_grey_source_stays_grey_in_a_square():
-    square = images.square_png(inspected(ENCODED["16-bit png"][0]), 32)
+    square = square_png(inspected(ENCODED["16-bit png"][0]), 32)
 
     assert opened(square).convert("L").getpixel((16, 16)) == pytest.approx(128, abs=2)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 def test_a_square_of_noise_is_made_smaller_until_it_is_below_4_mb(mode):
-    square = images.square_png(inspected(encode(noise(1200, 1200, mode), compress_level=0)), 1200)
+    square = square_png(inspected(encode(noise(1200, 1200, mode), compress_level=0)), 1200)
 
     assert len(square.content) < 4 * 1024**2
     assert square.width == square.height
     assert 600 < opened(square).width < 1200
 
 
+@functools.cache  # it holds the second in which it was made
 def profile(space=b"RGB ", size=0):
     """Write a colour profile of one colour space; a long one only looks like one."""
     real = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -437,8 +583,8 @@ def test_an_answer_keeps_its_colour_profile(wanted, output_format):
 def test_a_source_that_must_be_turned_keeps_its_colour_profile():
     content = encode(corners(), "JPEG", exif=exif(3), icc_profile=profile())
 
-    assert opened(images.upright(inspected(content))).info["icc_profile"] == profile()
-    assert opened(images.square_png(inspected(content), 32)).info["icc_profile"] == profile()
+    assert opened(upright(inspected(content))).info["icc_profile"] == profile()
+    assert opened(square_png(inspected(content), 32)).info["icc_profile"] == profile()
 
 
 def test_a_transparent_answer_keeps_its_colour_profile_in_jpeg():
@@ -465,14 +611,14 @@ def test_a_profile_of_another_colour_space_does_not_survive_the_conversion(mode,
 def test_a_source_with_a_colour_profile_of_megabytes_still_makes_a_square_below_4_mb():
     content = encode(corners(), "JPEG", icc_profile=profile(size=5 * 1024**2))
 
-    assert len(images.square_png(inspected(content), 32).content) < 4 * 1024**2
+    assert len(square_png(inspected(content), 32).content) < 4 * 1024**2
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_photo_whose_exif_is_cut_off_is_taken_as_it_stands():
     content = encode(corners(), "JPEG", exif=b"Exif\0\0" + EXIF_HEADER + b"\0\2\x01\x12")
 
-    assert layout_of(images.upright(inspected(content))) == UPRIGHT
+    assert layout_of(upright(inspected(content))) == UPRIGHT
 
 
 def test_a_photo_whose_exif_holds_nonsense_beside_its_orientation_comes_upright_all_the_same():
@@ -481,7 +627,7 @@ def test_a_photo_whose_exif_holds_nonsense_beside_its_orientation_comes_upright_
     tags = EXIF_HEADER + b"\0\2" + upside_down + directory_that_is_a_text + bytes(4)
     content = encode(corners(STORED[3]), "JPEG", exif=b"Exif\0\0" + tags)
 
-    assert layout_of(images.upright(inspected(content))) == UPRIGHT
+    assert layout_of(upright(inspected(content))) == UPRIGHT
 
 
 def damage(content, seed, first=0):
@@ -504,7 +650,7 @@ def damage(content, seed, first=0):
 def try_as_source(content):
     try:
         picture = inspected(content, max_megapixels=0.2)
-        sent = [images.upright(picture), images.square_png(picture, 24)]
+        sent = [upright(picture), square_png(picture, 24), images.prepare(picture, ASKED, (24, 16))]
     except (UnsupportedImage, SourceTooLarge):
         return
     for result in sent:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from variations.errors import ProviderFailed, SourceNotFound
-from variations.manifest import Work, write_manifest
+from variations.manifest import Work, add_usage, write_manifest
 from variations.model import (
     Adjustment,
     Attempt,
@@ -30,7 +30,7 @@ def variation(number):
 
 
 def work(*, asked=3, made=(), outcomes=()):
-    attempts = tuple(Attempt(number, 1, 5, outcome) for number, outcome in enumerate(outcomes, 1))
+    attempts = tuple(Attempt(number, (1,), 5, outcome) for number, outcome in enumerate(outcomes, 1))
     request = VariationRequest("gpt-image-2", n=asked) if asked else None
     results = {number: variation(number) for number in made}
     return Work(replace(JOB, attempts=attempts), request=request, results=results)
@@ -66,24 +66,40 @@ def test_a_job_whose_request_could_not_be_read_lacks_nothing_and_failed():
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "billable"),
+    ("outcomes", "lost"),
     [
         ((), 0),
         (("provider_busy", "provider_unreachable"), 0),
         (("answered",), 1),
         ((None,), 1),
+        (("invalid_request",), 0),
         (("provider_timeout", "provider_failed", "provider_busy", "provider_refused"), 3),
     ],
-    ids=["none", "surely free", "answered", "never came back", "mixed"],
+    ids=["none", "surely free", "answered", "never came back", "never sent", "mixed"],
 )
-def test_every_call_counts_that_was_not_surely_free(outcomes, billable):
-    assert work(outcomes=outcomes).billable_attempts == billable
+def test_every_call_for_a_variation_counts_that_was_not_surely_free(outcomes, lost):
+    assert work(outcomes=outcomes).calls_lost(1) == lost
+
+
+def test_calls_for_other_variations_do_not_count_for_one():
+    attempts = (
+        Attempt(1, (1, 2), 5, "provider_failed"),
+        Attempt(2, (2, 3), 6, None),
+        Attempt(3, (2,), 7, "provider_busy"),
+    )
+    done = Work(replace(JOB, attempts=attempts), request=VariationRequest("gpt-image-2", n=4))
+
+    assert [done.calls_lost(number) for number in (1, 2, 3, 4)] == [1, 2, 1, 0]
 
 
 def test_a_manifest_of_a_finished_job_tells_everything():
     job = replace(
         JOB,
-        attempts=(Attempt(1, 2, 1_800_000_001, "provider_busy"), Attempt(2, 2, 1_800_000_031, "answered", "req-7")),
+        attempts=(
+            Attempt(1, (1, 2), 1_800_000_001, "provider_busy"),
+            Attempt(2, (1, 2), 1_800_000_031, "answered", "req-7"),
+        ),
+        order=replace(JOB.order, request_id="s3-request-9"),
     )
     done = Work(
         job,
@@ -91,6 +107,7 @@ def test_a_manifest_of_a_finished_job_tells_everything():
         picture=Picture(b"1234567", "image/png", 640, 480),
         request=VariationRequest("gpt-image-2", n=2, quality="hd", user="ann"),
         dialect="edits",
+        dialect_reason="OpenAI, by its host",
         adjustments=(Adjustment("quality", "hd", "high", "mapped"),),
         warnings=["The option 'seed' is not known and was ignored."],
         results={2: variation(2), 1: variation(1)},
@@ -127,6 +144,8 @@ def test_a_manifest_of_a_finished_job_tells_everything():
         },
         "model": "gpt-image-2",
         "dialect": "edits",
+        "dialect_reason": "OpenAI, by its host",
+        "request_id": "s3-request-9",
         "provider_request_ids": ["req-7"],
         "adjustments": [{"parameter": "quality", "asked": "hd", "sent": "high", "why": "mapped"}],
         "warnings": ["The option 'seed' is not known and was ignored."],
@@ -143,8 +162,20 @@ def test_a_manifest_of_a_finished_job_tells_everything():
         ],
         "usage": {"total_tokens": 9},
         "attempts": [
-            {"number": 1, "images": 2, "started_at": 1_800_000_001, "outcome": "provider_busy", "request_id": None},
-            {"number": 2, "images": 2, "started_at": 1_800_000_031, "outcome": "answered", "request_id": "req-7"},
+            {
+                "number": 1,
+                "variations": (1, 2),
+                "started_at": 1_800_000_001,
+                "outcome": "provider_busy",
+                "request_id": None,
+            },
+            {
+                "number": 2,
+                "variations": (1, 2),
+                "started_at": 1_800_000_031,
+                "outcome": "answered",
+                "request_id": "req-7",
+            },
         ],
         "timings": {
             "created": 1_800_000_000,
@@ -170,7 +201,9 @@ def test_a_manifest_of_a_job_that_failed_at_once_has_the_same_fields():
         "width": None,
         "height": None,
     }
-    assert (failed["request"], failed["model"], failed["dialect"], failed["results"]) == (None, None, None, [])
+    unknown = {"request": None, "model": None, "dialect": None, "dialect_reason": None, "request_id": None}
+    assert {name: failed[name] for name in unknown} == unknown
+    assert failed["results"] == []
     assert failed["error"] == {"code": "source_not_found", "message": "It is gone.", "param": "source"}
 
 
@@ -185,3 +218,30 @@ def test_a_manifest_holds_no_bytes_of_any_picture():
     done = replace(work(made=(1,)), source=SourceObject(LOCATION, b"PIXELS", "e1", {"prompt": "PIXELS"}))
 
     assert "PIXELS" not in json.dumps(written(done))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "together"),
+    [
+        (None, None, None),
+        ({"total_tokens": 1}, None, {"total_tokens": 1}),
+        (None, {"total_tokens": 1}, {"total_tokens": 1}),
+        ({"total_tokens": 1, "cost": 0.5}, {"total_tokens": 2, "cost": 0.25}, {"total_tokens": 3, "cost": 0.75}),
+        ({"input": {"image": 1, "text": 2}}, {"input": {"image": 10}}, {"input": {"image": 11, "text": 2}}),
+        ({"input_tokens": 1}, {"output_tokens": 2}, {"input_tokens": 1, "output_tokens": 2}),
+        ({"size": "1x1", "cached": True, "n": None}, {"size": "2x2", "cached": False, "n": 3}, None),
+        ({"tokens": {"image": 1}}, {"tokens": 7}, {"tokens": 7}),
+    ],
+    ids=[
+        "of neither",
+        "of the first",
+        "of the second",
+        "numbers",
+        "numbers inside",
+        "of different things",
+        "no numbers",
+        "of different shapes",
+    ],
+)
+def test_what_two_calls_used_adds_up_and_the_later_one_says_the_rest(one, other, together):
+    assert add_usage(one, other) == (together or other)

@@ -38,6 +38,24 @@ def test_an_upload_is_an_order_with_its_results_beside_it():
     )
 
 
+def test_an_upload_is_known_by_the_name_that_s3_gave_to_its_request():
+    uploaded = event()
+    uploaded["detail"]["request-id"] = "C3D13FE58DE4C810"
+
+    (order,) = parse_message(json.dumps(uploaded))
+    assert order.request_id == "C3D13FE58DE4C810"
+    assert order.job_id == order_of().job_id
+
+
+@pytest.mark.parametrize("named", [None, 7, ["C3D13FE58DE4C810"]], ids=["null", "number", "list"])
+def test_a_name_of_a_request_that_is_no_text_is_left_out(named):
+    uploaded = event()
+    uploaded["detail"]["request-id"] = named
+
+    (order,) = parse_message(json.dumps(uploaded))
+    assert order.request_id is None
+
+
 def test_an_upload_to_a_versioned_bucket_is_pinned_to_its_version():
     assert order_of(**{"version-id": "v1"}).source == SourceLocation("pictures", "uploads/cat.png", "v1", "e7")
 
@@ -237,6 +255,7 @@ ORDER = Order(
     results_prefix="jobs/0123456789abcdef0123456789abcdef",
     caller="ann",
     options=OPTIONS,
+    request_id="c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
 )
 
 
@@ -258,6 +277,7 @@ ORDERS = st.builds(
     results_prefix=TEXTS,
     caller=TEXTS,
     options=st.none() | st.dictionaries(TEXTS, TEXTS | st.integers() | st.booleans(), max_size=4),
+    request_id=st.none() | TEXTS,
 )
 
 

@@ -3,12 +3,17 @@
 import contextlib
 import ipaddress
 import socket
+from types import SimpleNamespace
 
 import pytest
+import urllib3
 from hypothesis import given
 from hypothesis import strategies as st
-from variations.errors import InvalidRequest
-from variations.remote_sources import check_url, fetch, public_address
+from variations import remote_pictures
+from variations.errors import InvalidRequest, SourceNotFound
+from variations.remote_pictures import check_url, fetch, public_address
+
+from tests.fakes import Clock
 
 HOST = "images.example.com"
 ALLOWED = (HOST, "xn--mnchen-3ya.example")
@@ -103,6 +108,27 @@ def test_a_host_that_is_not_on_the_list_is_refused_however_it_is_spelled(host):
 def test_an_empty_list_allows_no_host():
     with pytest.raises(InvalidRequest, match="AllowedSourceHosts"):
         check_url(f"https://{HOST}/", ())
+
+
+@pytest.mark.parametrize("host", ["evil.example", "cdn.provider.example", HOST])
+def test_without_a_list_every_host_is_allowed(host):
+    assert check_url(f"https://{host}/a.png", None) == (host, "/a.png")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"http://{HOST}/a.png",
+        f"https://{HOST}:8443/a.png",
+        f"https://user@{HOST}/a.png",
+        "file:///etc/passwd",
+        "/a.png",
+    ],
+    ids=["plain http", "another port", "a user", "a file", "a path"],
+)
+def test_without_a_list_a_url_must_be_plain_https_all_the_same(url):
+    with pytest.raises(InvalidRequest, match="plain https"):
+        check_url(url, None)
 
 
 @pytest.mark.parametrize("blank", ["\n", "\t", "\r", " "])
@@ -229,9 +255,53 @@ def test_what_is_refused_is_not_connected_to(url, addresses):
         fetch(url, allowed_hosts=ALLOWED, max_bytes=100, resolve=resolved_to(*addresses))
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", "169.254.169.254", "fd00:ec2::254"])
+def test_without_a_list_a_host_in_a_private_network_is_not_connected_to(address):
+    with pytest.raises(InvalidRequest, match="not public"):
+        fetch("https://cdn.example/a.png", allowed_hosts=None, max_bytes=100, resolve=resolved_to(address))
+
+
 def test_a_host_that_is_not_allowed_is_not_even_looked_up():
     looked_up = []
 
     with pytest.raises(InvalidRequest):
         fetch("https://evil.example/", allowed_hosts=ALLOWED, max_bytes=100, resolve=looked_up.append)
     assert looked_up == []
+
+
+# How long it may take
+
+
+class Response:
+    """An answer whose body comes in chunks, each of which takes a while on the clock of a test."""
+
+    status = 200
+
+    def __init__(self, clock, chunks, seconds_each):
+        self.clock, self.chunks, self.seconds_each = clock, list(chunks), seconds_each
+
+    def read1(self, _):
+        self.clock.now += self.seconds_each
+        return self.chunks.pop(0) if self.chunks else b""
+
+    def close(self):
+        self.chunks = []
+
+
+def fetch_slowly(monkeypatch, **how):
+    """Fetch three chunks, each of which takes four seconds."""
+    clock = Clock(1000.0)
+    response = Response(clock, [b"one", b"two", b"three"], seconds_each=4.0)
+    monkeypatch.setattr(remote_pictures, "time", SimpleNamespace(monotonic=clock))
+    monkeypatch.setattr(urllib3.HTTPSConnectionPool, "request", lambda *_, **__: response)
+    return fetch(f"https://{HOST}/", allowed_hosts=None, max_bytes=100, resolve=resolved_to("8.8.8.8"), **how)
+
+
+def test_a_picture_that_comes_within_the_time_it_may_take_is_read_to_its_end(monkeypatch):
+    assert fetch_slowly(monkeypatch, seconds=12.0) == b"onetwothree"
+
+
+@pytest.mark.parametrize("how", [{"seconds": 11.0}, {"seconds": 1.0}, {}], ids=["nearly", "much", "ten by default"])
+def test_a_picture_that_takes_longer_than_it_may_is_given_up(monkeypatch, how):
+    with pytest.raises(SourceNotFound, match="takes too long"):
+        fetch_slowly(monkeypatch, **how)

@@ -118,9 +118,30 @@ def test_a_number_that_is_not_whole_and_positive_is_refused_by_the_name_of_its_p
 
 @pytest.mark.parametrize(
     "url",
-    ["http://127.0.0.1:8080/v1", "https://host", "https://host/a/b/", "http://[::1]:8080/v1"],
+    [
+        "http://127.0.0.1:8080/v1",
+        "https://host",
+        "https://host/a/b/",
+        "http://[::1]:8080/v1",
+        "https://gateway.ai.cloudflare.com/v1/account/gateway/openai",
+    ],
 )
 def test_a_base_url_of_any_host_and_path_is_taken(url):
+    assert read(PROVIDER_BASE_URL=url).provider_base_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://name.openai.azure.com/openai/v1",
+        "https://name.openai.azure.com/openai?api-version=2025-04-01-preview",
+        "https://name.openai.azure.com/openai/deployments/images?api-version=2025-04-01-preview",
+        "https://name.openai.azure.com/openai/v1?api-version=preview",
+        f"https://name.openai.azure.com/openai?api-version={'1' * 40}",
+    ],
+    ids=["new form", "old form", "old form of a deployment", "new form with a version", "long version"],
+)
+def test_a_base_url_may_end_in_the_version_that_azure_wants(url):
     assert read(PROVIDER_BASE_URL=url).provider_base_url == url
 
 
@@ -133,9 +154,31 @@ def test_a_base_url_of_any_host_and_path_is_taken(url):
         "https://",
         "https:///v1",
         "https://ann:test@host/v1",
-        "https://host/v1?api-version=1",
+        "https://host/v1?key=1",
+        "https://host/v1?api-version=1&key=2",
+        "https://host/v1?key=2&api-version=1",
+        "https://host/v1?api-version=",
+        "https://host/v1?api-version=%31",
+        "https://host/v1?api-version=1#part",
+        "https://host/v1#part",
+        f"https://host/v1?api-version={'1' * 41}",
     ],
-    ids=["no scheme", "ftp", "file", "nothing behind the scheme", "no host", "user", "query"],
+    ids=[
+        "no scheme",
+        "ftp",
+        "file",
+        "nothing behind the scheme",
+        "no host",
+        "user",
+        "query",
+        "more behind the version",
+        "more before the version",
+        "empty version",
+        "escaped version",
+        "part behind the version",
+        "part",
+        "endless version",
+    ],
 )
 def test_a_base_url_that_is_none_is_refused_by_the_name_of_its_parameter(url):
     with pytest.raises(ConfigurationError, match="ProviderBaseUrl must be like https://"):

@@ -15,7 +15,7 @@ from .edits_json import EDITS_JSON
 from .edits_local import EDITS_LOCAL
 from .manner import Manner
 from .openrouter import OPENROUTER
-from .refusals import is_moderation
+from .refusals import NO_MODEL_CODE, is_moderation
 from .sizes import SQUARES, edges
 from .variations import VARIATIONS
 
@@ -33,6 +33,12 @@ WANTS_OTHER_FIELD = re.compile(
 ONLY_ONE = re.compile(r"\bn\b ?(>|=|must|should|is|parameter)|only (one|1|a single)|single.image", re.IGNORECASE)
 ABOUT_SIZE = re.compile(r"\bsize\b|resolution|dimensions", re.IGNORECASE)
 
+UNKNOWN = re.compile(
+    r"(unknown|unrecogni[sz]ed|unexpected|unsupported|extra).{0,12}(parameter|argument|field|key|input)"
+    r"|(parameter|argument|field|key)s?\b.*not (supported|permitted|allowed)",
+    re.IGNORECASE,
+)
+EDITING = {EDITS.name, EDITS_JSON.name, EDITS_LOCAL.name}
 # What to ask for when a size is refused, one after the other; None is no size at all.
 SIZE_STEPS: dict[str, tuple[str | None, ...]] = {
     EDITS.name: (SQUARES[-1], "auto", None),
@@ -62,24 +68,26 @@ def correct(manner: Manner, call: ProviderCall, complaint: Complaint) -> Manner 
 
 def is_correctable(complaint: Complaint) -> bool:
     """Tell whether a complaint is about the form of a call alone, so that nothing was made or billed."""
-    return complaint.status in VALIDATION and not is_moderation(complaint)
+    about_model = NO_MODEL_CODE.fullmatch(complaint.code)
+    return complaint.status in VALIDATION and not about_model and not is_moderation(complaint)
 
 
 def _other_route(manner: Manner, call: ProviderCall, complaint: Complaint) -> Manner | None:
-    if manner.fixed or complaint.status not in NO_ROUTE or call.path != "images/edits":
+    elsewhere = call.path != "images/edits" or manner.dialect.name not in EDITING
+    if manner.fixed or elsewhere or complaint.status not in NO_ROUTE:
         return None
     return replace(manner, dialect=VARIATIONS, why=f"images/edits is not served (HTTP {complaint.status})")
 
 
 def _other_body(manner: Manner, call: ProviderCall, complaint: Complaint) -> Manner | None:
-    if manner.fixed or manner.dialect.name not in {EDITS.name, EDITS_LOCAL.name, EDITS_JSON.name}:
+    if manner.fixed or manner.turned or manner.dialect.name not in EDITING:
         return None
     refused = complaint.status == 415 and not ABOUT_FILE_TYPE.search(complaint.message)
     wants_form = bool(WANTS_FORM.search(complaint.message))
     if call.picture and (WANTS_JSON.search(complaint.message) or (refused and not wants_form)):
-        return replace(manner, dialect=EDITS_JSON, why="it takes JSON only")
+        return replace(manner, dialect=EDITS_JSON, why="it takes JSON only", turned=True)
     if not call.picture and (wants_form or refused):
-        return replace(manner, dialect=EDITS, why="it takes forms only")
+        return replace(manner, dialect=EDITS, why="it takes forms only", turned=True)
     return None
 
 
@@ -117,7 +125,7 @@ def _without_parameter(manner: Manner, call: ProviderCall, complaint: Complaint)
 
 
 def _is_unknown(complaint: Complaint) -> bool:
-    return bool(re.search(r"unknown|unrecogni[sz]ed|unexpected|not supported|unsupported", complaint.message, re.I))
+    return complaint.code == "unknown_parameter" or bool(UNKNOWN.search(complaint.message))
 
 
 def _names(complaint: Complaint, name: str) -> bool:
@@ -125,7 +133,8 @@ def _names(complaint: Complaint, name: str) -> bool:
 
     LiteLLM 1.110.2: "The following parameters are not supported for model openai/gpt-image-2.5: size, user".
     """
-    told = rf"['\"`]{name}['\"`]|\b(parameters?|arguments?|keys?|fields?)\b.*: ?(\w+, )*{name}(, \w+)*\.?$"
+    told = rf"['\"`]{name}['\"`]|^{name} must\b"
+    told += rf"|\b(parameters?|arguments?|keys?|fields?)\b.*: ?(\w+, )*{name}(, \w+)*\.?$"
     return complaint.param == name or bool(re.search(told, complaint.message, re.IGNORECASE))
 
 

@@ -31,13 +31,15 @@ KNOWN_QUIRK = "this provider does not take it"
 class Manner:
     """How a provider is asked for one model, as far as it is known by now.
 
-    `fixed` means that the stack says the dialect, so no other one is tried. `without` says for each field that is
+    `fixed` means that the stack says the dialect, so no other one is tried; `turned` that a form was turned into JSON
+    or the other way round, which is tried once. `without` says for each field that is
     left out why; `sizes` holds what to ask for instead of a size that was refused, None for no size at all.
     """
 
     dialect: Dialect
     why: str
     fixed: bool = False
+    turned: bool = False
     images_per_call: int = MAX_N
     picture_field: str | None = None
     adds: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
