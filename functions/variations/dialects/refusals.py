@@ -45,7 +45,7 @@ def parse_complaint(body: bytes, status: int = 0) -> Complaint:
     What looks like a key in it is masked.
 
     Shapes: `{"error": {message, code, param}}`, `{"error": "text"}`, `{"code", "error": "text"}`,
-    `{"detail": "text" | [{msg, loc}] | {"error"}}`, `{"message"}` (facts of the servers' sources, 2026-11-22).
+    `{"detail": "text" | [{msg, loc}] | {"error"}}`, `{"message"}` (the servers' own sources, read 2026-11-22).
     """
     try:
         answer = json.loads(body)

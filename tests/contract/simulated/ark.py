@@ -13,7 +13,7 @@ from .server import Family, listing, made
 
 
 class VolcengineArk(Family):
-    """Volcengine Ark with Seedream 4.5: one picture a call, large ones only (facts of 2026-11-22 and -25)."""
+    """Volcengine Ark with Seedream 4.5: one picture a call, large ones only (read 2026-11-25)."""
 
     NAME = "Volcengine Ark"
     MODEL = "doubao-seedream-4-5-251128"

@@ -11,7 +11,7 @@ from .server import Family, listing, made
 
 
 class VariationsOnly(Family):
-    """A gateway to Bedrock like TrueFoundry or stdapi.ai: OpenAI's legacy contract (facts of 2026-11-22, 1.2)."""
+    """A gateway to Bedrock like TrueFoundry or stdapi.ai: OpenAI's legacy contract (docs and sources, read 2026-11-22)."""
 
     NAME = "variations only"
     MODEL = "amazon.nova-canvas-v1:0"
@@ -61,7 +61,7 @@ class VariationsOnly(Family):
 
 
 class Ollama(Family):
-    """Ollama after its image routes were removed in 0.32.10 (facts of 2026-11-22, 3)."""
+    """Ollama after its image routes were removed in 0.32.10 (docs and sources, read 2026-11-22)."""
 
     NAME = "Ollama"
     MODEL = "x/flux2-klein:latest"
@@ -85,7 +85,7 @@ class Ollama(Family):
 
 
 class TextToImageOnly(Family):
-    """A server that makes pictures of prompts alone; a client that asks it has paid for nothing (facts, 6)."""
+    """A server that makes pictures of prompts alone; a client that asks it has paid for nothing."""
 
     NAME = "text to image only"
     MODEL = "flux-schnell"

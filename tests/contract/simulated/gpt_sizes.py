@@ -1,4 +1,4 @@
-"""The sizes that GPT Image models make (facts of 2026-11-22, 1.3, and a probe of 2026-04-28 for the words)."""
+"""The sizes that GPT Image models make (image guide, read 2026-11-22; their words: a probe of 2026-04-28)."""
 
 from .calls import Refusal
 from .parameters import Parameters

@@ -13,7 +13,7 @@ MEGAPIXEL = 1024 * 1024
 
 
 class XAI(Family):
-    """xAI: JSON only, moderation without a word (facts of 2026-11-22, 3, and of 2026-11-25).
+    """xAI: JSON only, moderation without a word (SDKs read 2026-11-25).
 
     Moderation has three ways: True answers no entry, "entry" one that says so, and "error" is an HTTP error.
     """
@@ -115,7 +115,7 @@ class XAI(Family):
 
 
 class Together(Family):
-    """Together: pictures go into /images/generations, in the field that the model knows (facts of 2026-11-22 and -25).
+    """Together: pictures go into /images/generations, in the field that the model knows (read 2026-11-25).
 
     A picture in the other field is taken to be ignored here, which nobody has verified.
     """

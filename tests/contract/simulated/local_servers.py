@@ -146,7 +146,7 @@ class Lemonade(StableDiffusionCpp):
 
 
 class LocalAI(Family):
-    """LocalAI: edits through /images/generations with raw base64 (image.go, facts of 2026-11-22 and -25)."""
+    """LocalAI: edits through /images/generations with raw base64 (image.go, read 2026-11-25)."""
 
     NAME = "LocalAI"
     MODEL = "flux.1-kontext-dev"

@@ -35,7 +35,7 @@ def read_url(url: object, name: str) -> tuple[int, int]:
 
 
 class OpenRouter(Family):
-    """OpenRouter: POST /images alone (its SDK 1.3.84, read 2026-11-25; facts of 2026-11-22, 2 and 3)."""
+    """OpenRouter: POST /images alone (its SDK 1.3.84, read 2026-11-25)."""
 
     NAME = "OpenRouter"
     MODEL = "black-forest-labs/flux.2-pro"
