@@ -172,7 +172,7 @@ def test_a_402_shows_nothing_of_what_the_provider_says():
     assert "Insufficient" not in failure(402, message="Insufficient credits").message
 
 
-# What a provider says, in its own words: research of 2026-11-25 and facts of 2026-11-22
+# What a provider says, in its own words: read 2026-11-22 to 2026-11-25
 
 
 @pytest.mark.parametrize(

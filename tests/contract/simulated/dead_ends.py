@@ -11,7 +11,7 @@ from .server import Family, listing, made
 
 
 class VariationsOnly(Family):
-    """A gateway to Bedrock like TrueFoundry or stdapi.ai: OpenAI's legacy contract (docs and sources, read 2026-11-22)."""
+    """A gateway to Bedrock like TrueFoundry or stdapi.ai: OpenAI's legacy contract (sources read 2026-11-22)."""
 
     NAME = "variations only"
     MODEL = "amazon.nova-canvas-v1:0"
@@ -61,7 +61,7 @@ class VariationsOnly(Family):
 
 
 class Ollama(Family):
-    """Ollama after its image routes were removed in 0.32.10 (docs and sources, read 2026-11-22)."""
+    """Ollama after its image routes were removed in 0.32.10 (sources read 2026-11-22)."""
 
     NAME = "Ollama"
     MODEL = "x/flux2-klein:latest"

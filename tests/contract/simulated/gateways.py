@@ -13,7 +13,7 @@ from .server import answer, listing, made
 
 
 class LiteLLM(OpenAI):
-    """A LiteLLM proxy before OpenAI, from the versions whose `image[]` is broken (docs and sources, read 2026-11-22)."""
+    """A LiteLLM proxy before OpenAI, from the versions whose `image[]` is broken (sources read 2026-11-22)."""
 
     NAME = "LiteLLM"
     HOSTED = False
@@ -95,7 +95,7 @@ class LiteLLM(OpenAI):
 
 
 class Relay(OpenAI):
-    """A relay like APIYI: forms only, lenient, in one-api's shapes (docs and sources, read 2026-11-22)."""
+    """A relay like APIYI: forms only, lenient, in one-api's shapes (sources read 2026-11-22)."""
 
     NAME = "relay"
     MODELS = ({"id": "gpt-image-2.6-flare"}, {"id": "grok-imagine-image-2.0"}, {"id": "nano-banana-pro"})
@@ -134,7 +134,7 @@ class Relay(OpenAI):
 
 
 class VercelAIGateway(OpenAI):
-    """Vercel AI Gateway: edits as JSON, which public code uses and no page documents (docs and sources, read 2026-11-22)."""
+    """Vercel AI Gateway: edits as JSON, which public code uses and no page documents (sources read 2026-11-22)."""
 
     NAME = "Vercel AI Gateway"
     MODEL = "openai/gpt-image-2.6-flare"

@@ -31,7 +31,7 @@ class Edit:
 
 
 class OpenAI(Family):
-    """OpenAI after /images/variations was retired (docs and sources, read 2026-11-22)."""
+    """OpenAI after /images/variations was retired (sources read 2026-11-22)."""
 
     NAME = "OpenAI"
     MODEL = "gpt-image-2.6-flare"
@@ -150,7 +150,7 @@ class OpenAI(Family):
 
 
 class AzureOpenAI(OpenAI):
-    """Azure OpenAI, both route styles; here the key is taken from `api-key` alone (docs and sources, read 2026-11-22)."""
+    """Azure OpenAI, both route styles; here the key is taken from `api-key` alone (sources read 2026-11-22)."""
 
     NAME = "Azure OpenAI"
     MODEL = "my-images"
