@@ -53,7 +53,7 @@ def test_the_stack_makes_pictures_at_any_family_of_providers(stack, point_at, fa
             assert listed[server.MODEL] == ("edits" if dialect == "variations" else dialect), (
                 "as far as a list can tell"
             )
-            with pytest.warns(DeprecationWarning, match="retired"):
+            with pytest.warns(DeprecationWarning, match="deprecated"):
                 answer = client.images.create_variation(image=small(), size="256x256")
             assert len(answer.data) == 1
 
