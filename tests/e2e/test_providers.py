@@ -41,7 +41,7 @@ def test_the_stack_makes_pictures_at_any_family_of_providers(stack, point_at, fa
     with serve(family) as server:
         point_at(server)
 
-        manifest = stack.vary(f"{dialect}.jpg", EXAMPLE.read_bytes(), n="3", size="512x512", quality="hd")
+        manifest = stack.vary(f"at-{dialect}.jpg", EXAMPLE.read_bytes(), n="3", size="512x512", quality="hd")
 
         assert (manifest["state"], manifest["dialect"]) == ("succeeded", dialect), manifest["error"]
         assert [image.size for image in stack.pictures(manifest)] == [(512, 512)] * 3

@@ -83,5 +83,5 @@ def test_what_sam_deploys_answers_its_api(sam, build, running_stack):
     answer = requests.get(url, headers=headers, timeout=60)
 
     assert answer.status_code == 200, answer.text
-    assert [model["id"] for model in answer.json()["data"]] == ["local-style-transfer"]
+    assert [model["id"] for model in answer.json()["data"]] == ["local-style-transfer", "local-text-only"]
     assert requests.get(url, timeout=60).status_code == 401
