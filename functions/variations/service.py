@@ -162,7 +162,8 @@ class Service:
         conversation = self.interpreter.open(request, picture, deadline=deadline)
         work.warnings.extend(conversation.warnings)
         try:
-            conversation.write(1, 0)  # a request that cannot be met fails here, with nothing on record
+            if not work.missing:
+                conversation.write(1, 0)  # for what there is to tell of it
             self._ask_round_by_round(work, conversation, deadline)
         finally:
             work.provider_seconds = conversation.provider_seconds
