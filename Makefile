@@ -8,7 +8,7 @@ SAM := $(ENVS)/sam/bin/sam
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test check format openapi lock build deploy clean python
+.PHONY: help demo up down backfill invoke test check format openapi lock build deploy clean python
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -21,6 +21,13 @@ up: $(ENVS)/project/.local $(ENVS)/emulator/.installed  ## start the whole stack
 
 down:  ## stop it and remove what it left
 	@if [ -x $(RUN) ]; then $(RUN) -m infra.local.stack down; else echo "The local stack was never up."; fi
+
+backfill: up  ## make variations of many pictures: PREFIX=archive/ IMAGES=folder, or MANIFEST=s3://bucket/list.csv
+	@$(RUN) -m infra.local.backfill $(if $(PREFIX),--prefix "$(PREFIX)") $(if $(MANIFEST),--manifest "$(MANIFEST)") \
+	    $(if $(IMAGES),--images "$(IMAGES)") $(if $(OPTIONS),--options '$(OPTIONS)') $(if $(ID),--id "$(ID)")
+
+invoke: up  ## send an event to the local stack: EVENT=events/generate_variations.json
+	@$(RUN) -m infra.local.invoke "$(EVENT)"
 
 test: check  ## check, then run every test: unit, contract, integration, end to end
 	$(RUN) -m pytest

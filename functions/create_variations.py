@@ -1,6 +1,7 @@
 """POST /v1/images/variations: what OpenAI's own route was, for any model; POST /v1/uploads: for larger pictures."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -13,7 +14,7 @@ from variations.front_door import Source
 from variations.http_api import answer, caller_of, error_response, json_response, request_id_of, resolver
 from variations.http_body import Body, parse_body, parse_json
 from variations.job_answers import deliver, describe
-from variations.model import Job, SourceLocation, VariationRequest
+from variations.model import Job, VariationRequest
 from variations.options import parse_options
 
 logger = Logger(service="image-variations")
@@ -94,12 +95,10 @@ def find_source(body: Body) -> Source:
         InvalidRequest: the bucket or the URL is not allowed. SourceNotFound: there is no such picture.
     """
     settings = wiring.settings()
-    if body.s3:
-        bucket, key = body.s3
-        if bucket not in {settings.uploads_bucket, *settings.allowed_source_buckets}:
+    if found := body.location:
+        if found.bucket not in {settings.uploads_bucket, *settings.allowed_source_buckets}:
             raise InvalidRequest("Pictures are not taken from that bucket. See AllowedSourceBuckets.", param="image")
-        found = SourceLocation(bucket, key)
-        return Source(location=SourceLocation(bucket, key, etag=wiring.storage().find_etag(found)))
+        return Source(location=replace(found, etag=wiring.storage().find_etag(found)))
     if body.url:
         from variations.remote_pictures import fetch  # noqa: PLC0415 - few requests name a URL
 

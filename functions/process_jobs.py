@@ -1,6 +1,7 @@
 """Work off the jobs queue: each message becomes variations and a manifest in the results bucket.
 
-A job that fails for good is a job done: its manifest says why. Only what must wait goes back to the queue.
+A job that fails for good is a job done: its manifest says why. What must wait goes back to the queue, what nobody
+can read to the dead-letter queue. A message with several pictures is dealt out, so that each fails or succeeds alone.
 """
 
 import random
@@ -14,6 +15,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from variations import wiring
 from variations.errors import VariationError
 from variations.messages import parse_message
+from variations.model import Order
+from variations.orders import UPLOADER, write_order
 
 logger = Logger(service="image-variations")
 metrics = Metrics(namespace="ImageVariations", service="image-variations")
@@ -31,18 +34,15 @@ def process_record(record: SQSRecord, lambda_context: LambdaContext) -> None:
     try:
         # Should this worker die, the message comes again when its lease has ended, and not an hour later.
         hide(record, round(seconds) + LEASE_MARGIN_SECONDS)
-        for order in parse_message(record.body):
-            logger.append_keys(job_id=order.job_id, request_id=order.request_id)
-            job = wiring.service().process(order, seconds=seconds)
-            logger.append_keys(request_id=job.order.request_id)  # the record of a job wins over its message
-            logger.info(
-                "job ended",
-                state=job.state,
-                caller=job.order.caller,
-                key=order.source.key,
-                provider_request_ids=[attempt.request_id for attempt in job.attempts if attempt.request_id],
-            )
-            metrics.add_metric(f"Jobs{job.state.capitalize()}", MetricUnit.Count, 1)
+        message = parse_message(record.body, record.message_id)
+        for part, error in message.unreadable:
+            set_aside(part, error.message)
+        if len(message.orders) > 1:
+            for order in message.orders:
+                wiring.send(order)
+        else:
+            for order in message.orders:
+                process_order(order, seconds)
     except Exception as error:
         wait = seconds_to_wait(error, int(record.attributes.approximate_receive_count))
         log = logger.warning if isinstance(error, VariationError) else logger.exception
@@ -50,6 +50,42 @@ def process_record(record: SQSRecord, lambda_context: LambdaContext) -> None:
         metrics.add_metric("JobsReturned", MetricUnit.Count, 1)
         hide(record, wait)
         raise
+
+
+def process_order(order: Order, seconds: float) -> None:
+    """Bring one job to its end, within the seconds that this worker has left."""
+    logger.append_keys(job_id=order.job_id, request_id=order.request_id)
+    if order.caller == UPLOADER and order.source.bucket == wiring.settings().results_bucket:
+        set_aside(
+            write_order(order), "The results bucket is not to be watched: its pictures would multiply without end."
+        )
+        return
+    service = wiring.service()
+    if order.only_missing and service.has_variations(order):
+        logger.info("picture has its variations", key=order.source.key)
+        metrics.add_metric("JobsSkipped", MetricUnit.Count, 1)
+        return
+    job = service.process(order, seconds=seconds)
+    logger.append_keys(request_id=job.order.request_id)  # the record of a job wins over its message
+    logger.info(
+        "job ended",
+        state=job.state,
+        caller=job.order.caller,
+        key=order.source.key,
+        provider_request_ids=[attempt.request_id for attempt in job.attempts if attempt.request_id],
+    )
+    metrics.add_metric(f"Jobs{job.state.capitalize()}", MetricUnit.Count, 1)
+
+
+def set_aside(body: str, reason: str) -> None:
+    """Put what cannot be worked off onto the dead-letter queue, at once and with the reason."""
+    wiring.client("sqs").send_message(
+        QueueUrl=wiring.settings().dead_letter_queue_url,
+        MessageBody=body,
+        MessageAttributes={"reason": {"DataType": "String", "StringValue": reason}},
+    )
+    logger.warning("message set aside", reason=reason)
+    metrics.add_metric("MessagesUnreadable", MetricUnit.Count, 1)
 
 
 def seconds_to_wait(error: Exception, receive_count: int) -> int:

@@ -6,13 +6,14 @@ that makes it fail; a provider fails by its script, and the rest by what is put 
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 
 from variations.dialects.call import ProviderCall
 from variations.errors import ConfigurationError, JobRunning, SourceNotFound, SourceTooLarge, StorageFailed
 from variations.model import Answer, Attempt, Job, Listing, Order, Picture, SourceLocation, SourceObject, Variation
+from variations.orders import is_job_id
 
 Step = Answer | BaseException | Callable[[ProviderCall], Answer]
 
@@ -113,6 +114,12 @@ class FakeStorage:
 
     def read_manifest(self, prefix: str) -> dict[str, object]:
         return json.loads(self.get(self.results_bucket, f"{prefix}/manifest.json").content)
+
+    def read_manifests_beside(self, source_key: str) -> Iterator[dict[str, object]]:
+        for key in sorted(self._bucket(self.results_bucket)):
+            job_id = key.removeprefix(f"{source_key}/").removesuffix("/manifest.json")
+            if key == f"{source_key}/{job_id}/manifest.json" and is_job_id(job_id):
+                yield self.read_manifest(f"{source_key}/{job_id}")
 
     def _bucket(self, name: str) -> dict[str, list[Stored]]:
         if name not in self.buckets:

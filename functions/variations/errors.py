@@ -2,6 +2,7 @@
 
     VariationError
     ├── InvalidRequest            what was asked makes no sense; `param` names the field
+    │   └── UnsupportedResource   we make variations of images, and nothing else of anything else
     ├── Unauthorized              no client key, or one that is not ours
     ├── NotFound
     │   ├── ModelNotFound         the provider has no such image model
@@ -67,6 +68,12 @@ class InvalidRequest(VariationError):
     """A field of the request is missing, malformed or out of range; `param` names it."""
 
     code = "invalid_request"
+
+
+class UnsupportedResource(InvalidRequest):
+    """A direct request names another resource or operation than we have."""
+
+    code = "unsupported_resource"
 
 
 class Unauthorized(VariationError):

@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 from .claims import Claim, Claims, fingerprint
 from .errors import IdempotencyKeyReused, JobNotFound, StorageFailed
 from .jobs import Jobs
-from .messages import job_prefix, upload_key
 from .model import Job, Order, SourceLocation, VariationRequest
+from .orders import job_prefix, upload_key
 from .table import without_none
 
 DELIVERY_OPTIONS = ("response_format", "simplify")  # how the answer looks, not what is made
@@ -117,7 +117,7 @@ class FrontDoor:
         """
         job_id = uuid.uuid4().hex
         location = SourceLocation(bucket, upload_key(prefix, job_id, filename))
-        order = Order(job_id, location, job_prefix(job_id), caller, without_none(asdict(request)), request_id)
+        order = self._order(job_id, location, request, caller, request_id)
         self.jobs.create(order)
         return self.find(job_id, caller)
 
@@ -145,9 +145,14 @@ class FrontDoor:
         self, request: VariationRequest, caller: str, location: SourceLocation | None, request_id: str | None
     ) -> Order:
         job_id = uuid.uuid4().hex  # nobody can guess it
-        prefix = job_prefix(job_id)
-        source = location or SourceLocation(self.results_bucket, f"{prefix}/source")
-        return Order(job_id, source, prefix, caller, without_none(asdict(request)), request_id)
+        source = location or SourceLocation(self.results_bucket, f"{job_prefix(job_id)}/source")
+        return self._order(job_id, source, request, caller, request_id)
+
+    def _order(  # the request says all: metadata and presets of the picture have no say
+        self, job_id: str, source: SourceLocation, request: VariationRequest, caller: str, request_id: str | None
+    ) -> Order:
+        options = without_none(asdict(request))
+        return Order(job_id, source, job_prefix(job_id), caller, options, request_id, complete=True)
 
     def _may_share(self, job: Job, *, is_retry: bool) -> bool:
         if not job.is_finished or job.delivered_at is None:

@@ -13,6 +13,7 @@ from typing import Any
 from multipart import MultipartError, MultipartParser
 
 from .errors import InvalidRequest, SourceTooLarge
+from .model import SourceLocation
 
 # Lambda takes 6 MB per request, the picture as base64 inside (Lambda quotas, read 2026-11-22); some is envelope.
 MAX_BODY_CHARACTERS = 6 * 1024**2 - 64 * 1024
@@ -22,16 +23,15 @@ TOO_LARGE = (
 )
 MAX_PARTS = 64
 DATA_URL = re.compile(r"data:[\w.+/-]*(;[\w=.-]+)*;base64,", re.ASCII)
-S3_URL = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(.{1,1024})", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What a caller sent: the options, and the picture as bytes, as (bucket, key) in S3, or as an https URL."""
+    """What a caller sent: the options, and the picture as bytes, as a place in S3, or as an https URL."""
 
     options: Mapping[str, Any]
     content: bytes | None = field(default=None, repr=False)
-    s3: tuple[str, str] | None = None
+    location: SourceLocation | None = None
     url: str | None = None
 
 
@@ -98,8 +98,8 @@ def _parse_image(fields: dict[str, Any]) -> Body:
             "Send the picture in the field image: as base64, a data: URL, s3://bucket/key or an https URL.",
             param="image",
         )
-    if match := S3_URL.fullmatch(image):
-        return Body(fields, s3=(match[1], match[2]))
+    if location := SourceLocation.from_url(image):
+        return Body(fields, location=location)
     if image.startswith("https://"):
         return Body(fields, url=image)
     head = DATA_URL.match(image)

@@ -153,8 +153,7 @@ class Jobs:
 def _job(item: dict[str, Any]) -> Job:
     order = dict(item["job_order"])
     order["source"] = SourceLocation(**order["source"])
-    if "options" in order:
-        order["options"] = {name: _plain(value) for name, value in order["options"].items()}
+    order["options"] = {name: _plain(value) for name, value in order["options"].items()}
     return Job(
         order=Order(**order),
         run=item["run"],

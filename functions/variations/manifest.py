@@ -60,6 +60,7 @@ def write_manifest(work: Work, error: VariationError | None, finished_at: float)
         "job_id": order.job_id,
         "state": work.state,
         "caller": order.caller,
+        "options": dict(order.options),
         "request": asdict(request) if request else None,
         "source": {
             "bucket": order.source.bucket,

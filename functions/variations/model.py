@@ -1,10 +1,21 @@
 """The nouns of image-variations, as frozen dataclasses that every other module shares."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+S3_URL = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(.{1,1024})", re.DOTALL)
+MAX_KEY_BYTES = 1024  # S3 user guide, "Naming objects", read 2026-11-22
 MAX_N = 10  # OpenAI Images API: n is 1 to 10 (openai-python 3.54.0 image_edit_params.py, read 2026-11-22)
+
+
+def is_text(value: Any, max_bytes: int) -> bool:
+    """Tell whether a value is a text of at most so many bytes in UTF-8; half an emoji is none."""
+    try:
+        return isinstance(value, str) and len(value.encode()) <= max_bytes
+    except UnicodeEncodeError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +26,18 @@ class SourceLocation:
     key: str
     version_id: str | None = None
     etag: str | None = None
+
+    @classmethod
+    def from_url(cls, url: str) -> "SourceLocation | None":
+        """Read `s3://bucket/key`; return None for any other text."""
+        match = S3_URL.fullmatch(url)
+        return cls(match[1], match[2]) if match else None
+
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether it is made of texts that S3 could have given; what comes in from outside may not be."""
+        parts = (self.bucket, self.key, self.version_id or "none", self.etag or "none")
+        return all(is_text(part, MAX_KEY_BYTES) and part for part in parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +128,20 @@ class Attempt:
 class Order:
     """A job as it comes in through a door: its id, the picture, where results go, who asked.
 
-    `options` is None for an upload, whose options are the object's metadata. `request_id` is what the caller knows
-    the request by: the `x-request-id` of our answer, or the id S3 gave the upload.
+    `options` are what was said with the order itself. Unless it is `complete`, the object's metadata and the presets
+    beside it have a say too. With `only_missing` it is for nothing where the same was asked of the same picture
+    before. `request_id` is what the caller knows the request by: the `x-request-id` of our answer, the id S3 gave the
+    upload, or the caller's own.
     """
 
     job_id: str
     source: SourceLocation
     results_prefix: str
     caller: str
-    options: Mapping[str, Any] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
     request_id: str | None = None
+    complete: bool = False
+    only_missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

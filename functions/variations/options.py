@@ -1,9 +1,10 @@
-"""Read options as people write them (object metadata, form fields, JSON) into a VariationRequest.
+"""Read options as people write them (object metadata, presets, form fields, JSON) into a VariationRequest.
 
 All doors share this one reading, so `n` means the same on an upload and over HTTP. Values may be strings
 ("4", "true") or JSON values; a wrong one raises InvalidRequest that names the field.
 """
 
+import json
 from collections.abc import Mapping
 from email.errors import MessageError
 from email.header import decode_header, make_header
@@ -13,6 +14,7 @@ from .errors import InvalidRequest
 from .fields import Choice, Field, Flag, Number, Size, Text
 from .model import MAX_N, VariationRequest
 
+MAX_PRESETS_BYTES = 256 * 1024  # two of the longest prompts
 # Limits of n and prompt: openai-python 3.54.0 image_edit_params.py, read 2026-11-22.
 FIELDS: dict[str, Field] = {
     "model": Text("Id of an image model, from GET /models; the stack's default model if not set.", 200),
@@ -46,17 +48,46 @@ def parse_options(
     Raises:
         InvalidRequest: a value is malformed or out of range; `param` is the field.
     """
-    named = {name.lower().replace("-", "_"): value for name, value in options.items()}
+    named = layered(options)
     warnings = tuple(
         f"The option {name[:60]!r} is not known and was ignored." for name in sorted(named.keys() - FIELDS.keys())
     )
     chosen: dict[str, Any] = {"model": model, "n": n, "size": size}
     for name, field in FIELDS.items():
-        if named.get(name) not in (None, ""):
+        if name in named:
             chosen[name] = field.read(name, named[name])
     if not chosen["model"]:
         raise InvalidRequest("Name a model, or set the stack parameter DefaultModel.", param="model")
     return VariationRequest(**chosen), warnings
+
+
+def layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay options over each other, the later ones on top; what is empty is not set.
+
+    Returns:
+        The options by their names as `parse_options` knows them: `Output-Format` is `output_format`.
+    """
+    return {
+        name.lower().replace("-", "_"): value
+        for layer in layers
+        for name, value in layer.items()
+        if value not in (None, "")
+    }
+
+
+def parse_presets(content: bytes) -> dict[str, Any]:
+    """Read the options that a folder holds for its pictures: a JSON object.
+
+    Raises:
+        InvalidRequest: it is none.
+    """
+    try:
+        presets = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest("It is no JSON.") from error
+    if not isinstance(presets, dict):
+        raise InvalidRequest('It is no JSON object such as {"n": 2}.')
+    return presets
 
 
 def decode_metadata(metadata: Mapping[str, str]) -> dict[str, str]:

@@ -26,7 +26,7 @@ from .interpreter import Conversation, Interpreter
 from .manifest import Work, add_usage, write_manifest
 from .messages import write_completion
 from .model import Answer, Attempt, Job, Order, Picture, SourceLocation, SourceObject, Variation, VariationRequest
-from .options import decode_metadata, parse_options
+from .preparation import prepare
 from .settings import Settings
 
 FINISH_SECONDS = 30.0  # to scale and store ten pictures after an answer that came at the last moment
@@ -50,6 +50,9 @@ class Storage(Protocol):
 
     def read_manifest(self, prefix: str) -> dict[str, Any]:
         """Read the manifest back."""
+
+    def read_manifests_beside(self, source_key: str) -> Iterator[dict[str, Any]]:
+        """Read the manifests of all ended jobs whose results lie beside a source."""
 
 
 class Jobs(Protocol):
@@ -108,6 +111,17 @@ class Service:
             self.jobs.record_announcement(job)
         return job
 
+    def has_variations(self, order: Order) -> bool:
+        """Tell whether the same was asked of the same picture before, and went well at least in part."""
+        etag = order.source.etag
+        return any(
+            manifest["source"]["bucket"] == order.source.bucket
+            and etag in (None, manifest["source"]["etag"])
+            and manifest["options"] == order.options
+            and manifest["state"] != "failed"
+            for manifest in self.storage.read_manifests_beside(order.source.key)
+        )
+
     def generate(self, job: Job, *, deadline: float) -> tuple[Job, dict[str, Any]]:
         """Make and store the variations that a job still lacks. Every image that is paid for goes through here.
 
@@ -123,7 +137,7 @@ class Service:
         """
         work, failure = Work(job), None
         try:
-            request, picture = self._prepare(work)
+            request, picture = prepare(work, self.storage.fetch_source, self.settings)
             self._make_missing(work, request, picture, deadline)
         except VariationError as error:
             if error.retryable and not self._is_last_attempt(work, error):
@@ -140,20 +154,6 @@ class Service:
             with contextlib.suppress(VariationError):  # its lease would end all the same, only later
                 self.jobs.release(job)
             raise
-
-    def _prepare(self, work: Work) -> tuple[VariationRequest, Picture]:
-        """Fetch the source, and read and check it and its options."""
-        limits, order = self.settings, work.job.order
-        work.source = self.storage.fetch_source(order.source, max_bytes=limits.max_source_bytes)
-        work.request, warnings = parse_options(
-            decode_metadata(work.source.metadata) if order.options is None else order.options,
-            model=limits.default_model,
-            n=limits.upload_variations,
-            size=limits.default_size,
-        )
-        work.warnings.extend(warnings)
-        work.picture = images.inspect(work.source.content, max_megapixels=limits.max_source_megapixels)
-        return work.request, work.picture
 
     def _make_missing(self, work: Work, request: VariationRequest, picture: Picture, deadline: float) -> None:
         """Ask for what is not stored yet, in the way the provider wants it, and store it."""

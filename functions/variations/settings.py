@@ -14,7 +14,7 @@ from .errors import ConfigurationError, InvalidRequest
 from .options import parse_options
 
 API_VERSION = re.compile(r"(api-version=[A-Za-z0-9.-]{1,40})?")  # what Azure's older form has behind the URL
-MAY_BE_EMPTY = {"default_model", "allowed_source_buckets", "allowed_source_hosts", "cors_origin"}
+MAY_BE_EMPTY = {"default_model", "watched_bucket", "allowed_source_buckets", "allowed_source_hosts", "cors_origin"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +36,19 @@ class Settings:
     jobs_table: str
     event_bus: str
     jobs_queue_url: str
+    dead_letter_queue_url: str
     uploads_bucket: str
     upload_prefix: str
+    watched_bucket: str
     allowed_source_buckets: tuple[str, ...]
     allowed_source_hosts: tuple[str, ...]
     api_timeout_seconds: int
     cors_origin: str
+
+    @property
+    def source_buckets(self) -> set[str]:
+        """Return the buckets that workers take pictures from."""
+        return {self.uploads_bucket, self.results_bucket, self.watched_bucket, *self.allowed_source_buckets}
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":

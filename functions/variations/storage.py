@@ -1,5 +1,6 @@
 """Keep pictures and manifests in S3: fetch a source, store each result once, list what is stored already."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from .errors import ConfigurationError, SourceNotFound, SourceTooLarge, StorageFailed
 from .model import Picture, SourceLocation, SourceObject, Variation
+from .orders import is_job_id
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -152,6 +154,16 @@ class Storage:
         """Read the manifest of a finished job."""
         manifest: dict[str, Any] = json.loads(self.read_result(f"{prefix}/manifest.json"))
         return manifest
+
+    def read_manifests_beside(self, source_key: str) -> Iterator[dict[str, Any]]:
+        """Yield the manifests of all ended jobs whose results lie beside a source, up to a thousand of them."""
+        with _translated(f"s3://{self.results_bucket}"):
+            listed = self.client.list_objects_v2(Bucket=self.results_bucket, Prefix=f"{source_key}/", Delimiter="/")
+        folders = [entry["Prefix"].removesuffix("/") for entry in listed.get("CommonPrefixes", [])]
+        for folder in folders:
+            if is_job_id(folder.rpartition("/")[2]):
+                with contextlib.suppress(SourceNotFound):  # a job that is still running
+                    yield self.read_manifest(folder)
 
     def _read_result(self, key: str) -> Variation:
         head = self.client.head_object(Bucket=self.results_bucket, Key=key)

@@ -121,7 +121,7 @@ def send(order: "Order") -> None:
     Raises:
         StorageFailed: the queue did not take it.
     """
-    from .messages import write_order  # noqa: PLC0415
+    from .orders import write_order  # noqa: PLC0415
 
     try:
         client("sqs").send_message(QueueUrl=settings().jobs_queue_url, MessageBody=write_order(order))

@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from PIL import Image, ImageOps
 
 from infra.local import contact_sheet, gallery
 from infra.local.build import ROOT
-from infra.local.deploy import session
 from infra.local.processes import StackError
+from infra.local.running import RunningStack
 
 EXAMPLE = ROOT / "infra/local/pictures/coffee.jpg"
 WAIT_SECONDS = 120.0
@@ -29,10 +29,7 @@ class Demo:
     """One picture's way through the local stack that `description` (stack.json) tells of."""
 
     def __init__(self, description: Path) -> None:
-        if not description.exists():
-            raise StackError("The local stack is not up. Start it with `make up`.")
-        self.stack = json.loads(description.read_text())
-        self.s3 = session().client("s3", endpoint_url=self.stack["aws_endpoint"])
+        self.stack = RunningStack(description)
         self.folder = description.parent / "demo"
         self.log = description.parent / "run" / "emulator.log"
 
@@ -53,32 +50,22 @@ class Demo:
             raise StackError(f"There is no file {image}.")
         key = f"{self.stack['upload_prefix']}{image.name}"
         print(f"Uploading {image} to s3://{self.stack['uploads_bucket']}/{key}")
-        before = set(self._manifests(key))
-        metadata = {"n": str(n)} if n else {}
-        self.s3.upload_file(str(image), self.stack["uploads_bucket"], key, ExtraArgs={"Metadata": metadata})
+        before = self.stack.manifests(f"{key}/").keys()
+        self.stack.upload(image, key, **({"n": str(n)} if n else {}))
         manifest = self._wait(key, before)
         self._show(image, manifest)
         return manifest
 
-    def _manifests(self, key: str) -> Iterator[str]:
-        listed = self.s3.list_objects_v2(Bucket=self.stack["results_bucket"], Prefix=f"{key}/")
-        return (entry["Key"] for entry in listed.get("Contents", []) if entry["Key"].endswith("/manifest.json"))
-
-    def _wait(self, key: str, before: set[str]) -> dict[str, Any]:
+    def _wait(self, key: str, before: Set[str]) -> dict[str, Any]:
         started = time.monotonic()
         while time.monotonic() - started < WAIT_SECONDS:
-            new = set(self._manifests(key)) - before
+            new = self.stack.manifests(f"{key}/").keys() - before
             _progress(f"Waiting for the manifest ... {time.monotonic() - started:.0f} s")
             if new:
                 _progress("")
-                manifest: dict[str, Any] = json.loads(self._read(new.pop()))
-                return manifest
+                return self.stack.read_manifest(new.pop())
             time.sleep(0.2)
         raise StackError(f"No manifest after {WAIT_SECONDS:.0f} seconds, so the job waits. {_last_reason(self.log)}")
-
-    def _read(self, key: str) -> bytes:
-        content: bytes = self.s3.get_object(Bucket=self.stack["results_bucket"], Key=key)["Body"].read()
-        return content
 
     def _show(self, image: Path, manifest: dict[str, Any]) -> None:
         """Write pictures, manifest, contact sheet and gallery, and say where they are."""
@@ -93,7 +80,7 @@ class Demo:
         variations = []
         for result in manifest["results"]:
             variations.append(self.folder / result["key"].rpartition("/")[2])
-            variations[-1].write_bytes(self._read(result["key"]))
+            variations[-1].write_bytes(self.stack.read(result["key"]))
         source = _copy_of(image, self.folder)
         captions = [f"{place} · {made['width']}x{made['height']}" for place, made in enumerate(manifest["results"], 1)]
         contact_sheet.draw(source, variations, title=image.name, captions=captions).save(self.folder / "sheet.png")

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from infra.local.build import ROOT, build_code
 from infra.local.processes import StackError
-from infra.local.template import packaged, read_template
+from infra.local.template import packaged
 
 STACK_NAME = "image-variations"
 REGION = "us-east-1"
@@ -42,7 +42,7 @@ def deploy(endpoint: str, build_folder: Path, parameters: Mapping[str, str]) -> 
     code = build_code(build_folder)
     aws = session()
     code_uri = _upload(aws.client("s3", endpoint_url=endpoint), code)
-    template = packaged(read_template(ROOT / "template.yaml"), code_uri, parameters)
+    template = packaged(ROOT, code_uri, parameters)
     cloudformation = aws.client("cloudformation", endpoint_url=endpoint)
     _create_or_update(cloudformation, template, parameters)
     outputs = _wait(cloudformation)
@@ -63,6 +63,10 @@ def deploy(endpoint: str, build_folder: Path, parameters: Mapping[str, str]) -> 
         "jobs_table": outputs["JobsTable"],
         "dead_letter_queue_url": outputs["DeadLetterQueueUrl"],
         "event_bus": outputs["EventBus"],
+        "backfill_state_machine": outputs["BackfillStateMachine"],
+        "completion_topic": outputs.get("CompletionTopic"),
+        "example_state_machine": outputs.get("ExampleStateMachine"),
+        "example_topic": outputs.get("ExampleTopic"),
         "functions": {name: resources[name] for name in sorted(resources) if name.endswith("Function")},
         "provider_base_url": parameters["ProviderBaseUrl"],
     }

@@ -85,15 +85,15 @@ class LocalStack:
             endpoint: str = json.loads(self.description.read_text())["aws_endpoint"]
             return endpoint
         self.emulator.stop()
-        program = ROOT / ".local" / "env" / VERSION / "emulator" / "bin" / "ministack"
-        if not program.exists():
+        python = ROOT / ".local" / "env" / VERSION / "emulator" / "bin" / "python"
+        if not (python.parent / "ministack").exists():
             raise StackError(f"The emulator is not installed for Python {VERSION}. `make up` installs it.")
         port, scratch = free_port(), self.folder / "tmp"
         scratch.mkdir(parents=True, exist_ok=True)
         endpoint = f"http://127.0.0.1:{port}"
         # A clean environment, as functions inherit it: on AWS they would not see this machine's either.
         environment = {
-            "PATH": f"{program.parent}:/usr/bin:/bin",
+            "PATH": f"{python.parent}:/usr/bin:/bin",
             "HOME": str(scratch),
             "TMPDIR": str(scratch),
             "LANG": "C.UTF-8",
@@ -103,7 +103,7 @@ class LocalStack:
             "IOT_MTLS_ENABLED": "0",
             "AWS_ENDPOINT_URL": endpoint,  # or custom runtimes would talk to the real AWS
         }
-        self.emulator.start([str(program)], environment)
+        self.emulator.start([str(python), str(ROOT / "infra/local/emulator.py")], environment)
         self.emulator.wait_until_healthy(f"{endpoint}/_ministack/health")
         return endpoint
 

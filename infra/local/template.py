@@ -36,14 +36,17 @@ def read_template(path: Path) -> dict[str, Any]:
     return template
 
 
-def packaged(template: dict[str, Any], code_uri: str, parameters: Mapping[str, str]) -> dict[str, Any]:
-    """Point every function at the uploaded code, which brings its own runtime and finds the layer by itself.
+def packaged(folder: Path, code_uri: str, parameters: Mapping[str, str]) -> dict[str, Any]:
+    """Return the template of a folder with every function pointed at the uploaded code.
+
+    That code brings its own runtime and finds the layer by itself. The definitions of state machines are put in.
 
     Args:
-        template: from `read_template`; it is changed.
+        folder: where template.yaml lies.
         code_uri: `s3://bucket/key` of the zip.
         parameters: the values it will be deployed with.
     """
+    template = read_template(folder / "template.yaml")
     everywhere = template["Globals"]["Function"]
     everywhere.update(CodeUri=code_uri, Runtime=RUNTIME)
     del everywhere["Layers"], template["Resources"]["DependenciesLayer"]
@@ -54,4 +57,9 @@ def packaged(template: dict[str, Any], code_uri: str, parameters: Mapping[str, s
     # CloudFormation wants slashes escaped here; the emulator takes the names as they are.
     api = template["Resources"]["Api"]["Properties"]
     api["BinaryMediaTypes"] = [kind.replace("~1", "/") for kind in api["BinaryMediaTypes"]]
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::StateMachine":
+            properties = resource["Properties"]
+            definition = (folder / properties.pop("DefinitionUri")).read_text(encoding="utf-8")
+            properties["Definition"] = yaml.safe_load(definition)
     return template

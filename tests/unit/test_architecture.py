@@ -27,13 +27,14 @@ LAYERS = [
     },
     {"service"},
     {"interpreter"},
-    {"manifest", "messages", "images", "options", "models_list", "settings"},
+    {"preparation", "messages"},
+    {"manifest", "orders", "images", "options", "models_list", "settings"},
     {"dialects"},
     {"model", "fields"},
     {"errors"},
 ]
 PURE = {"service", "interpreter", "manifest", "messages", "dialects", "images", "options", "models_list", "settings"}
-PURE |= {"model", "fields", "errors"}
+PURE |= {"preparation", "orders", "model", "fields", "errors"}
 OUTSIDE_WORLD = {"boto3", "botocore", "requests", "urllib3", "os", "socket", "aws_lambda_powertools"}
 
 
@@ -89,6 +90,7 @@ def test_only_wiring_reads_the_environment():
         ("authorize", {"PIL", "requests", "aws_lambda_powertools.event_handler"}),
         ("create_variations", {"PIL", "variations.provider", "variations.service"}),
         ("get_job", {"PIL", "variations.provider", "variations.service", "multipart"}),
+        ("generate_variations", {"pi_heif", "aws_lambda_powertools.event_handler.api_gateway", "pydantic", "openai"}),
         ("process_jobs", {"pi_heif", "aws_lambda_powertools.event_handler.api_gateway", "pydantic", "openai"}),
     ],
 )

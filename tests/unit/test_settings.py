@@ -20,14 +20,16 @@ ENVIRONMENT = {
     "JOBS_TABLE": "jobs",
     "EVENT_BUS": "bus",
     "JOBS_QUEUE_URL": "https://sqs.test/jobs",
+    "DEAD_LETTER_QUEUE_URL": "https://sqs.test/dead-letters",
     "UPLOADS_BUCKET": "uploads",
     "UPLOAD_PREFIX": "incoming/",
+    "WATCHED_BUCKET": "archive",
     "ALLOWED_SOURCE_BUCKETS": "one,two",
     "ALLOWED_SOURCE_HOSTS": "pictures.example.com",
     "API_TIMEOUT_SECONDS": "29",
     "CORS_ORIGIN": "https://studio.example.com",
 }
-MAY_BE_EMPTY = ["DEFAULT_MODEL", "ALLOWED_SOURCE_BUCKETS", "ALLOWED_SOURCE_HOSTS", "CORS_ORIGIN"]
+MAY_BE_EMPTY = ["DEFAULT_MODEL", "WATCHED_BUCKET", "ALLOWED_SOURCE_BUCKETS", "ALLOWED_SOURCE_HOSTS", "CORS_ORIGIN"]
 NUMBERS = {
     "UPLOAD_VARIATIONS": "UploadVariations",
     "MAX_SOURCE_BYTES": "MaxSourceBytes",
@@ -59,8 +61,10 @@ def test_every_setting_is_read_from_the_variable_of_its_name():
         jobs_table="jobs",
         event_bus="bus",
         jobs_queue_url="https://sqs.test/jobs",
+        dead_letter_queue_url="https://sqs.test/dead-letters",
         uploads_bucket="uploads",
         upload_prefix="incoming/",
+        watched_bucket="archive",
         allowed_source_buckets=("one", "two"),
         allowed_source_hosts=("pictures.example.com",),
         api_timeout_seconds=29,

@@ -145,7 +145,12 @@ def test_a_parameter_is_described_and_bounded(name):
 def test_a_parameter_is_used_and_shown_in_a_group(name):
     groups = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     text = json.dumps({"Globals": TEMPLATE["Globals"], "Resources": RESOURCES})
-    used = {kind: rules for kind, rules in TEMPLATE["Conditions"].items() if f'"Fn::If": ["{kind}", ' in text}
+    asked = {resource.get("Condition") for resource in RESOURCES.values()}
+    used = {
+        kind: rules
+        for kind, rules in TEMPLATE["Conditions"].items()
+        if f'"Fn::If": ["{kind}", ' in text or kind in asked
+    }
 
     assert used == TEMPLATE["Conditions"]
     text += json.dumps(used)

@@ -1,0 +1,43 @@
+"""Make variations when invoked directly, as Step Functions and the AWS SDKs do: a request in, its manifest out.
+
+    {"resource": "image", "operation": "variation", "source": {"bucket": "...", "key": "..."}, "n": 2}
+
+Whatever goes wrong is raised under the name of its class (see errors.py), which a Catch or Retry can match. An
+invocation that AWS repeats, or one with the same `id`, continues its job and pays nothing again.
+"""
+
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from variations import wiring
+from variations.errors import InvalidRequest, error_from
+from variations.orders import order_of_request
+
+logger = Logger(service="image-variations")
+CALLER = "lambda:invoke"
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
+    """Return the manifest of a job that ended well, at least in part.
+
+    Raises:
+        VariationError: of whichever class; with `retryable` ones the same request may be sent again.
+    """
+    seconds = context.get_remaining_time_in_millis() / 1000
+    if not isinstance(event, dict):
+        raise InvalidRequest('Send an object such as {"source": {"bucket": "...", "key": "..."}}.')
+    order = order_of_request(event, caller=CALLER, delivery_id=context.aws_request_id)
+    if order and order.only_missing:
+        raise InvalidRequest("only_missing is for requests on the queue.", param="only_missing")
+    if order is None:
+        raise InvalidRequest("This key names a folder or its presets, and no picture.", param="source")
+    logger.append_keys(job_id=order.job_id, request_id=order.request_id)
+    job = wiring.service().process(order, seconds=seconds)
+    logger.info("job ended", state=job.state, key=order.source.key)
+    prefix = job.order.results_prefix
+    manifest = wiring.storage().read_manifest(prefix)
+    if job.state == "failed":
+        raise error_from(**manifest["error"])
+    return {**manifest, "manifest": {"bucket": wiring.settings().results_bucket, "key": f"{prefix}/manifest.json"}}
