@@ -257,6 +257,56 @@ def test_a_manifest_may_quote_a_provider_that_cuts_an_emoji_in_half(real):
     assert real.storage.read_manifest(PREFIX)["error"]["message"].startswith("The provider says: ")
 
 
+# Manifests beside a source
+
+FIRST, SECOND, THIRD = ("0" * 31 + digit for digit in "123")
+
+
+def beside(store, key):
+    return sorted(manifest["job_id"] for manifest in store.storage.read_manifests_beside(key))
+
+
+@pytest.mark.parametrize("key", ["cat.png", AWKWARD_KEY, "uploads/ä/ß & co=?#.jpg", "a//b/./c.png"])
+def test_the_manifests_of_all_jobs_beside_a_source_are_read(store, key):
+    for job_id in (FIRST, SECOND):
+        store.storage.store_result(f"{key}/{job_id}", 1, RED, MARKS)
+        store.storage.store_manifest(f"{key}/{job_id}", {"job_id": job_id, "warnings": ["ü ✓ 🎨"]})
+
+    assert beside(store, key) == [FIRST, SECOND]
+    assert next(store.storage.read_manifests_beside(key))["warnings"] == ["ü ✓ 🎨"]
+
+
+def test_a_source_that_was_never_asked_about_has_no_manifests_beside_it(store):
+    assert list(store.storage.read_manifests_beside(AWKWARD_KEY)) == []
+
+
+def test_a_job_beside_a_source_that_has_not_ended_has_no_manifest(store):
+    store.storage.store_result(f"cat.png/{FIRST}", 1, RED, MARKS)
+    store.storage.store_manifest(f"cat.png/{SECOND}", {"job_id": SECOND})
+
+    assert beside(store, "cat.png") == [SECOND]
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        f"cat.png2/{FIRST}",
+        f"uploads/cat.png/{FIRST}",
+        f"cat.png/{FIRST}/{SECOND}",
+        f"cat.png/more/{FIRST}",
+        f"cat.png/{FIRST[1:]}",
+        f"cat.png/{'A' * 32}",
+        "cat.png",
+        f"jobs/{FIRST}",
+    ],
+)
+def test_a_manifest_that_lies_elsewhere_is_not_beside_a_source(store, prefix):
+    store.storage.store_manifest(prefix, {"job_id": "elsewhere"})
+    store.storage.store_manifest(f"cat.png/{THIRD}", {"job_id": THIRD})
+
+    assert beside(store, "cat.png") == [THIRD]
+
+
 @pytest.mark.parametrize(
     "operation",
     [
@@ -264,6 +314,7 @@ def test_a_manifest_may_quote_a_provider_that_cuts_an_emoji_in_half(real):
         pytest.param(lambda storage: storage.list_results(PREFIX), id="list results"),
         pytest.param(lambda storage: storage.store_manifest(PREFIX, {}), id="store a manifest"),
         pytest.param(lambda storage: storage.read_manifest(PREFIX), id="read a manifest"),
+        pytest.param(lambda storage: list(storage.read_manifests_beside("cat.png")), id="read manifests"),
     ],
 )
 def test_a_missing_results_bucket_is_a_wrong_configuration(store, operation):
@@ -344,6 +395,9 @@ OPERATIONS = [
     pytest.param("list_objects_v2", lambda storage: storage.list_results(PREFIX), id="list results"),
     pytest.param("put_object", lambda storage: storage.store_manifest(PREFIX, {}), id="store a manifest"),
     pytest.param("get_object", lambda storage: storage.read_manifest(PREFIX), id="read a manifest"),
+    pytest.param(
+        "list_objects_v2", lambda storage: list(storage.read_manifests_beside("cat.png")), id="find manifests"
+    ),
 ]
 
 

@@ -26,10 +26,10 @@ class Stack:
     def reload(self, **parameters):
         """Deploy (again), with template parameters that differ from the defaults."""
         self.described = self.local.up(parameters)
-        endpoint = self.described["aws_endpoint"]
-        aws = session()
-        self.s3 = aws.client("s3", endpoint_url=endpoint)
-        self.sqs = aws.client("sqs", endpoint_url=endpoint)
+        self.s3, self.sqs = self.client("s3"), self.client("sqs")
+
+    def client(self, service):
+        return session().client(service, endpoint_url=self["aws_endpoint"])
 
     def __getitem__(self, name):
         return self.described[name]

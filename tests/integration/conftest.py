@@ -76,6 +76,7 @@ class Aws:
         for bucket in ("uploads-bucket", "results-bucket"):
             self.s3.create_bucket(Bucket=bucket)
         self.queue_url = self.sqs.create_queue(QueueName="jobs-queue")["QueueUrl"]
+        self.dead_letter_url = self.sqs.create_queue(QueueName="dead-letter-queue")["QueueUrl"]
         # What is put on the bus lands on a queue, where tests can read it.
         self.told_url = self.sqs.create_queue(QueueName="told")["QueueUrl"]
         events = session.client("events")
@@ -108,10 +109,26 @@ class Aws:
         (content,) = [content for key, content in self.results().items() if key.endswith("/manifest.json")]
         return json.loads(content)
 
+    def manifests(self):
+        """All manifests, by their keys."""
+        return {key: json.loads(content) for key, content in self.results().items() if key.endswith("/manifest.json")}
+
     def told(self):
         """The events that were published."""
         messages = self.sqs.receive_message(QueueUrl=self.told_url, MaxNumberOfMessages=10).get("Messages", [])
         return [json.loads(message["Body"]) for message in messages]
+
+    def set_aside(self):
+        """The messages on the dead-letter queue, each with the reason."""
+        wanted = {"QueueUrl": self.dead_letter_url, "MaxNumberOfMessages": 10, "MessageAttributeNames": ["All"]}
+        messages = self.sqs.receive_message(**wanted).get("Messages", [])
+        return [(message["Body"], message["MessageAttributes"]["reason"]["StringValue"]) for message in messages]
+
+    def waiting(self):
+        """How many messages of the jobs queue a worker could take, and how many have one already."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = self.sqs.get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=names)["Attributes"]
+        return tuple(int(found[name]) for name in names)
 
 
 @pytest.fixture(scope="session")
@@ -145,6 +162,18 @@ def printed(capsys, monkeypatch):
     for handler in logging.getLogger("image-variations").handlers:
         monkeypatch.setattr(handler, "stream", logged)
     return lambda: logged.getvalue() + "".join(capsys.readouterr())
+
+
+def counted(printed):
+    """The metrics among what was printed: name -> sum."""
+    sums = {}
+    for line in printed().splitlines():
+        if '"_aws"' in line:
+            emitted = json.loads(line)
+            (told,) = emitted["_aws"]["CloudWatchMetrics"]
+            for metric in told["Metrics"]:
+                sums[metric["Name"]] = sums.get(metric["Name"], 0) + sum(emitted[metric["Name"]])
+    return sums
 
 
 class Hours(Clock):
@@ -229,9 +258,7 @@ class Api:
 
     def queued(self):
         """How many messages wait on the jobs queue."""
-        names = ["ApproximateNumberOfMessages"]
-        found = self.aws.sqs.get_queue_attributes(QueueUrl=self.aws.queue_url, AttributeNames=names)
-        return int(found["Attributes"][names[0]])
+        return self.aws.waiting()[0]
 
     def work(self):
         """Let a worker take what is on the queue."""

@@ -8,24 +8,43 @@ import pytest
 import requests
 from PIL import Image
 from variations import wiring
+from variations.errors import StorageFailed
 from variations.messages import parse_message
 
-from tests.conftest import event
-from tests.integration.conftest import picture
+from tests.conftest import ROOT, event
+from tests.integration.conftest import counted, picture
 
 KEY = "uploads/a b+c%20ü(1).jpg"
+SECOND_KEY = "uploads/second.jpg"
+COFFEE = (ROOT / "infra/local/pictures/coffee.jpg").read_bytes()  # the events in events/ name it by its ETag
+SEEN = "MessagesReceived"
+
+
+def body_of(name):
+    """The message in an event of events/."""
+    (record,) = event(name)["Records"]
+    return record["body"]
+
+
+def uploaded(key=KEY, sequencer="00617F08299329D189", **changes):
+    """The message of events/process_jobs.json, about whatever picture lies there."""
+    told = json.loads(body_of("process_jobs"))
+    told["detail"]["object"].update(key=key, sequencer=sequencer)
+    del told["detail"]["object"]["etag"]
+    told["detail"].update(changes)
+    return json.dumps(told)
 
 
 @pytest.fixture
 def deliver(aws, image_server, context):
-    """Deliver the event of events/process_jobs.json, as it stands or with some of its detail changed."""
+    """Deliver a message: of an upload, or any other; tell of each failure whether it is that of the message."""
 
-    def deliver(key=KEY, body=None, sequencer="00617F08299329D189"):
+    def deliver(key=KEY, body=None, **changes):
         batch = event("process_jobs")
         record = batch["Records"][0]
-        detail = json.loads(record["body"])
-        detail["detail"]["object"].update(key=key, sequencer=sequencer)
-        sent = aws.sqs.send_message(QueueUrl=aws.queue_url, MessageBody=body or json.dumps(detail))
+        written = body if isinstance(body, str) else json.dumps(body)
+        written = uploaded(key, **changes) if body is None else written
+        sent = aws.sqs.send_message(QueueUrl=aws.queue_url, MessageBody=written)
         received = aws.sqs.receive_message(QueueUrl=aws.queue_url)["Messages"][0]
         assert received["MessageId"] == sent["MessageId"]
         record.update(messageId=sent["MessageId"], receiptHandle=received["ReceiptHandle"], body=received["Body"])
@@ -286,11 +305,6 @@ def test_a_wrong_key_makes_a_failed_job_that_does_not_show_it(aws, deliver, prin
     assert "sk-wrong" not in json.dumps(aws.manifest()) + printed()
 
 
-def test_a_message_nobody_can_read_stays_on_the_queue(aws, deliver):
-    assert deliver(body='{"hello": "world"}') == [True]
-    assert aws.results() == {}
-
-
 def test_the_empty_object_of_a_folder_is_no_job(aws, deliver):
     assert deliver("uploads/folder/") == []
     assert aws.results() == {}
@@ -298,7 +312,7 @@ def test_the_empty_object_of_a_folder_is_no_job(aws, deliver):
 
 def test_a_job_that_another_worker_holds_waits_until_its_lease_ends(aws, deliver, image_server, waits):
     aws.upload(KEY, picture())
-    (order,) = parse_message(event("process_jobs")["Records"][0]["body"])
+    (order,) = parse_message(uploaded(), "delivery-1").orders
     wiring.service().jobs.begin(order, lease_seconds=300)
 
     assert deliver() == [True]
@@ -320,8 +334,7 @@ def test_outcomes_become_metrics(aws, deliver, printed):
 
     deliver()
 
-    metrics = [json.loads(line) for line in printed().splitlines() if '"_aws"' in line]
-    assert metrics[0]["JobsSucceeded"] == [1.0]
+    assert counted(printed) == {SEEN: 1, "JobsSucceeded": 1}
 
 
 def test_nothing_of_the_picture_the_prompt_or_the_key_is_logged(aws, deliver, printed):
@@ -332,3 +345,294 @@ def test_nothing_of_the_picture_the_prompt_or_the_key_is_logged(aws, deliver, pr
     shown = printed()
     assert "job ended" in shown
     assert not [word for word in ("very secret", "sk-local", "b64") if word in shown]
+
+
+# Every event file
+
+
+@pytest.mark.parametrize(
+    ("name", "caller", "n", "request_id"),
+    [
+        ("process_jobs", "s3:upload", 2, "N4N7GDK58NMKJ12R"),
+        ("process_jobs_sns_event", "s3:upload", 2, "N4N7GDK58NMKJ12R"),
+        ("process_jobs_sns_notification", "s3:upload", 2, "N4N7GDK58NMKJ12R"),
+        ("process_jobs_requested", "event:my.shop", 3, "a1b3c5d7-2f4e-4c6a-9b8d-0e1f2a3b4c5d"),
+    ],
+)
+def test_the_event_files_of_one_picture_make_its_variations(aws, deliver, image_server, name, caller, n, request_id):
+    aws.upload(KEY, COFFEE)
+
+    assert deliver(body=body_of(name)) == []
+
+    manifest = aws.manifest()
+    assert (manifest["state"], manifest["error"], manifest["source"]["key"]) == ("succeeded", None, KEY)
+    assert (manifest["caller"], manifest["request_id"], len(manifest["results"])) == (caller, request_id, n)
+    assert image_server.paid() == 1
+    assert aws.waiting() == (0, 0)
+
+
+def test_an_upload_that_is_told_of_in_three_ways_is_one_job(aws, deliver, image_server):
+    aws.upload(KEY, COFFEE)
+
+    for name in ("process_jobs", "process_jobs_sns_event", "process_jobs_sns_notification"):
+        assert deliver(body=body_of(name)) == []
+
+    assert len(aws.manifests()) == image_server.paid() == len(aws.told()) == 1
+
+
+def test_the_event_file_of_a_request_has_the_prompt_of_the_request(aws, deliver, image_server):
+    aws.upload(KEY, COFFEE, prompt="from the metadata", **{"output-format": "jpeg"})
+
+    deliver(body=body_of("process_jobs_requested"))
+
+    assert image_server.calls()[0]["fields"]["prompt"] == "the same shoe on a beach"
+    assert {result["content_type"] for result in aws.manifest()["results"]} == {"image/jpeg"}
+
+
+@pytest.mark.parametrize(
+    ("name", "caller"), [("process_jobs_s3_notification", "s3:upload"), ("process_jobs_request", "sqs:request")]
+)
+def test_the_event_files_of_several_pictures_are_dealt_out_and_worked_off_one_by_one(
+    aws, api, deliver, image_server, printed, name, caller
+):
+    for key in (KEY, SECOND_KEY):
+        aws.upload(key, COFFEE)
+
+    assert deliver(body=body_of(name)) == []
+
+    assert (aws.results(), image_server.paid()) == ({}, 0)
+    assert aws.waiting() == (2, 0)
+    api.work()
+    manifests = aws.manifests().values()
+    assert {manifest["source"]["key"] for manifest in manifests} == {KEY, SECOND_KEY}
+    assert {(manifest["state"], manifest["caller"]) for manifest in manifests} == {("succeeded", caller)}
+    assert image_server.paid() == len(aws.told()) == 2
+    assert aws.waiting() == (0, 0)
+    assert counted(printed) == {SEEN: 3, "JobsSucceeded": 2}
+
+
+def test_a_test_event_is_no_job_and_is_not_set_aside(aws, deliver, printed):
+    assert deliver(body=body_of("process_jobs_s3_test")) == []
+
+    assert (aws.results(), aws.set_aside(), aws.told()) == ({}, [], [])
+    assert counted(printed) == {SEEN: 1}
+
+
+# Several pictures in one message
+
+
+def test_a_picture_of_several_fails_alone(aws, api, deliver):
+    aws.upload(KEY, picture())
+    aws.upload(SECOND_KEY, b"This is a text.")
+    sources = [f"s3://uploads-bucket/{key}" for key in (KEY, SECOND_KEY, "uploads/third.jpg")]
+
+    deliver(body={"sources": sources, "n": 1})
+    api.work()
+
+    ended = {manifest["source"]["key"]: manifest["error"] for manifest in aws.manifests().values()}
+    assert {key: error and error["code"] for key, error in ended.items()} == {
+        KEY: None,
+        SECOND_KEY: "unsupported_image",
+        "uploads/third.jpg": "source_not_found",
+    }
+
+
+def test_a_message_of_several_pictures_that_comes_again_pays_for_none_twice(aws, api, deliver, image_server):
+    body = {"sources": [f"s3://uploads-bucket/{key}" for key in (KEY, SECOND_KEY)], "n": 1, "id": "spring"}
+    for key in (KEY, SECOND_KEY):
+        aws.upload(key, picture())
+
+    for _ in range(2):
+        assert deliver(body=body) == []
+        api.work()
+
+    assert len(aws.manifests()) == image_server.paid() == len(aws.told()) == 2
+
+
+def test_the_readable_pictures_of_a_message_are_made_and_the_rest_is_set_aside(aws, api, deliver):
+    for key in (KEY, SECOND_KEY):
+        aws.upload(key, picture())
+    wrong = {"bucket": "uploads-bucket"}
+
+    assert deliver(body={"sources": [f"s3://uploads-bucket/{KEY}", wrong, f"s3://uploads-bucket/{SECOND_KEY}"]}) == []
+    api.work()
+
+    assert {manifest["source"]["key"] for manifest in aws.manifests().values()} == {KEY, SECOND_KEY}
+    ((body, reason),) = aws.set_aside()
+    assert json.loads(body) == {"source": wrong}
+    assert "Name the picture" in reason
+
+
+def test_a_queue_that_takes_no_more_orders_sends_the_message_back(aws, deliver, waits, monkeypatch):
+    def fail(order):
+        raise StorageFailed("The jobs queue failed.")
+
+    monkeypatch.setattr(wiring, "send", fail)
+
+    assert deliver(body=body_of("process_jobs_request")) == [True]
+    assert 15 <= waits[-1] <= 18
+
+
+# What nobody can read
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        pytest.param(body_of("process_jobs_unreadable"), "this is none of them", id="event file"),
+        pytest.param("hello", "this is none of them", id="no JSON"),
+        pytest.param('{"source": "s3://uploads-bucket/a.png", "resource": "audio"}', '"audio" is not', id="audio"),
+        pytest.param('{"source": "uploads/a.png"}', "Name the picture", id="no source"),
+    ],
+)
+def test_a_message_nobody_can_read_is_set_aside_at_once_with_the_reason(aws, deliver, printed, body, reason):
+    assert deliver(body=body) == []
+
+    ((kept, why),) = aws.set_aside()
+    assert json.loads(kept) == json.loads(body) if body != "hello" else kept == "hello"
+    assert reason in why
+    assert aws.waiting() == (0, 0)
+    assert (aws.results(), aws.told()) == ({}, [])
+    assert counted(printed) == {SEEN: 1, "MessagesUnreadable": 1}
+
+
+def test_a_dead_letter_queue_that_fails_sends_the_message_back(aws, deliver, waits, printed):
+    aws.sqs.delete_queue(QueueUrl=aws.dead_letter_url)
+
+    assert deliver(body=body_of("process_jobs_unreadable")) == [True]
+
+    assert 15 <= waits[-1] <= 18
+    assert counted(printed) == {SEEN: 1, "JobsReturned": 1}
+
+
+@pytest.mark.parametrize("name", ["process_jobs", "process_jobs_sns_event", "process_jobs_sns_notification"])
+def test_an_upload_to_the_results_bucket_is_set_aside_and_multiplies_nothing(aws, deliver, image_server, name):
+    aws.s3.put_object(Bucket="results-bucket", Key=KEY, Body=COFFEE)
+
+    assert deliver(body=body_of(name).replace("uploads-bucket", "results-bucket")) == []
+
+    ((_, reason),) = aws.set_aside()
+    assert "The results bucket is not to be watched" in reason
+    assert list(aws.results()) == [KEY]
+    assert (image_server.paid(), aws.told()) == (0, [])
+
+
+def test_a_result_may_be_asked_for_variations_of_its_own(aws, deliver):
+    aws.s3.put_object(Bucket="results-bucket", Key=KEY, Body=picture())
+
+    deliver(body={"source": f"s3://results-bucket/{KEY}"})
+
+    assert aws.manifest()["state"] == "succeeded"
+    assert aws.set_aside() == []
+
+
+# Presets
+
+
+def test_presets_beside_a_picture_choose_what_its_metadata_leaves_open(aws, deliver, image_server):
+    aws.upload(KEY, picture(), n="1")
+    aws.upload("uploads/variations.json", b'{"n": 3, "Output-Format": "webp", "prompt": "a red cup"}')
+
+    deliver()
+
+    (result,) = aws.manifest()["results"]
+    assert result["content_type"] == "image/webp"
+    assert "a red cup" in image_server.calls()[0]["fields"]["prompt"]
+
+
+@pytest.mark.parametrize("content", [b"n: 3", b'{"n": 99}'], ids=["no JSON", "too many"])
+def test_a_picture_whose_presets_are_wrong_makes_a_failed_job_that_says_why(aws, deliver, image_server, content):
+    aws.upload(KEY, picture())
+    aws.upload("uploads/variations.json", content)
+
+    assert deliver() == []
+
+    error = aws.manifest()["error"]
+    assert error["code"] == "invalid_request"
+    assert error["message"].startswith("The presets in uploads/variations.json are wrong: ")
+    assert image_server.paid() == 0
+
+
+def test_an_upload_of_presets_is_no_job(aws, deliver):
+    aws.upload("uploads/variations.json", b'{"n": 3}')
+
+    assert deliver("uploads/variations.json") == []
+
+    assert (aws.results(), aws.set_aside()) == ({}, [])
+
+
+# Only what is missing
+
+
+def missing(key=KEY, **options):
+    return {"source": {"bucket": "uploads-bucket", "key": key}, "only_missing": True, **options}
+
+
+def test_a_picture_that_has_its_variations_is_skipped_and_costs_nothing(aws, deliver, image_server, printed):
+    aws.upload(KEY, picture())
+    deliver(body=missing(n=1))
+    made = aws.results()
+    aws.told()
+    counted(printed)
+
+    assert deliver(body=missing(n=1, id="another time")) == []
+
+    assert (aws.results(), image_server.paid(), aws.told()) == (made, 1, [])
+    assert counted(printed)["JobsSkipped"] == 1
+
+
+def test_a_picture_that_was_made_when_it_was_uploaded_is_not_made_by_a_search_for_what_is_missing(
+    aws, deliver, image_server
+):
+    etag = aws.upload(KEY, picture())["ETag"]
+    deliver()
+
+    deliver(body={"row": {"bucket": "uploads-bucket", "key": KEY, "etag": etag}, "only_missing": "true"})
+
+    assert image_server.paid() == len(aws.manifests()) == 1
+
+
+def test_a_picture_that_lacks_just_these_variations_gets_them(aws, deliver, image_server):
+    aws.upload(KEY, picture())
+
+    for n in (1, 2):
+        deliver(body=missing(n=n))
+
+    assert image_server.paid() == len(aws.manifests()) == 2
+
+
+def test_a_picture_that_failed_is_tried_again_when_it_was_replaced(aws, deliver, image_server):
+    for content in (b"This is a text.", picture()):
+        etag = aws.upload(KEY, content)["ETag"]
+        source = {"bucket": "uploads-bucket", "key": KEY, "etag": etag}
+        deliver(body={"source": source, "only_missing": True})
+
+    assert sorted(manifest["state"] for manifest in aws.manifests().values()) == ["failed", "succeeded"]
+
+
+# Foreign buckets
+
+
+def test_a_request_for_a_foreign_bucket_makes_a_failed_job(aws, deliver, image_server):
+    aws.s3.create_bucket(Bucket="foreign-bucket")
+    aws.s3.put_object(Bucket="foreign-bucket", Key=KEY, Body=picture())
+
+    assert deliver(body={"source": f"s3://foreign-bucket/{KEY}"}) == []
+
+    error = aws.manifest()["error"]
+    assert (error["code"], error["param"]) == ("invalid_request", "source")
+    assert "'foreign-bucket'" in error["message"]
+    assert "AllowedSourceBuckets" in error["message"]
+    assert aws.told()[0]["detail-type"] == "Variations Failed"
+    assert image_server.paid() == 0
+
+
+@pytest.mark.parametrize("name", ["WATCHED_BUCKET", "ALLOWED_SOURCE_BUCKETS"])
+def test_a_bucket_that_the_stack_knows_is_no_foreign_one(aws, deliver, environment, name):
+    environment.setenv(name, "more-pictures")
+    aws.s3.create_bucket(Bucket="more-pictures")
+    aws.s3.put_object(Bucket="more-pictures", Key=KEY, Body=picture())
+
+    deliver(body={"source": f"s3://more-pictures/{KEY}"})
+
+    assert aws.manifest()["state"] == "succeeded"

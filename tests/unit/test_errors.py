@@ -29,6 +29,7 @@ CLASSES = [VariationError, *subclasses(VariationError)]
 # Status and "asked again by the worker" of each class: the table of the design, section "Errors".
 TABLE = {
     "InvalidRequest": (400, False),
+    "UnsupportedResource": (400, False),
     "Unauthorized": (401, False),
     "ModelNotFound": (404, False),
     "SourceNotFound": (404, False),

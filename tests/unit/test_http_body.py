@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from variations.errors import InvalidRequest, SourceTooLarge
 from variations.http_body import MAX_BODY_CHARACTERS, MAX_PARTS, Body, parse_body, parse_json
+from variations.model import SourceLocation
 
 FORM = "multipart/form-data; boundary=b"
 PICTURE = bytes(range(256)) + b"\r\n--a\r\n--"
@@ -162,7 +163,7 @@ def test_a_picture_in_json_is_decoded(write, is_base64, content_type):
 
 @pytest.mark.parametrize("key", ["cup.jpg", "a b+c%20ü(1).jpg", "a//b/./..", "a\nb", "k" * 1024])
 def test_a_picture_in_s3_is_its_bucket_and_key_as_they_stand(key):
-    assert parse(f"s3://my-bucket/{key}").s3 == ("my-bucket", key)
+    assert parse(f"s3://my-bucket/{key}", n=2) == Body({"n": 2}, location=SourceLocation("my-bucket", key))
 
 
 def test_a_picture_by_url_is_its_url():

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from variations.errors import InvalidRequest
 from variations.model import VariationRequest
-from variations.options import decode_metadata, parse_options
+from variations.options import decode_metadata, layered, parse_options, parse_presets
 
 TEXT_FIELDS = ["model", "prompt", "user"]
 CHOICES = {
@@ -287,3 +287,61 @@ ENCODED_WORDS = st.tuples(CHARSETS, st.sampled_from("qQbBx"), ASCII).map(lambda 
 @given(st.lists(ENCODED_WORDS | ASCII, max_size=3).map(" ".join))
 def test_whatever_ascii_the_metadata_holds_it_is_read(value):
     assert isinstance(decode_metadata({"prompt": value})["prompt"], str)
+
+
+@pytest.mark.parametrize("name", ["output_format", "output-format", "Output-Format", "OUTPUT_FORMAT"])
+def test_layers_know_an_option_by_any_of_its_names_and_the_last_layer_wins(name):
+    assert layered({"output_format": "png", "n": 1}, {name: "webp"}) == {"output_format": "webp", "n": 1}
+    assert layered({name: "png"}, {"output_format": "webp"}) == {"output_format": "webp"}
+
+
+@pytest.mark.parametrize("unset", ["", None], ids=["empty", "null"])
+def test_what_is_not_set_in_a_layer_leaves_the_layer_below_as_it_is(unset):
+    assert layered({"n": 1}, {"N": unset}, {"size": unset}) == {"n": 1}
+
+
+@pytest.mark.parametrize("value", [0, False, " "], ids=repr)
+def test_a_zero_a_false_and_a_blank_are_set(value):
+    assert layered({"simplify": True}, {"simplify": value}) == {"simplify": value}
+
+
+def test_no_layers_are_no_options():
+    assert layered() == layered({}, {}) == {}
+
+
+NAMES = st.sampled_from(["n", "N", "output-format", "Output_Format", "output_format", "size"])
+LAYERS = st.lists(st.dictionaries(NAMES, st.sampled_from(["", None, "1", 2, False]), max_size=4), max_size=4)
+
+
+@given(LAYERS, LAYERS)
+def test_layers_are_laid_in_one_go_or_one_by_one(lower, upper):
+    assert layered(layered(*lower), layered(*upper)) == layered(*lower, *upper)
+
+
+@pytest.mark.parametrize(
+    ("content", "presets"),
+    [
+        (b"{}", {}),
+        (b' {"n": 2, "prompt": "a cat"}\n', {"n": 2, "prompt": "a cat"}),
+        ('{"prompt": "Ein Garten, ünï 🐈"}'.encode(), {"prompt": "Ein Garten, ünï 🐈"}),
+        ('\ufeff{"n": 2}'.encode(), {"n": 2}),
+        ('{"n": 2}'.encode("utf-16"), {"n": 2}),
+    ],
+    ids=["empty", "plain", "any language", "byte order mark", "utf-16"],
+)
+def test_presets_are_a_json_object_in_any_unicode(content, presets):
+    assert parse_presets(content) == presets
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"n: 2", b"\xff{}", b"[" * 100_000, b'{"n": 2}}', b"9" * 5000], ids=ascii
+)
+def test_presets_that_are_no_json_are_refused(content):
+    with pytest.raises(InvalidRequest, match="It is no JSON"):
+        parse_presets(content)
+
+
+@pytest.mark.parametrize("content", [b"[]", b"null", b"2", b'"n=2"', b'[{"n": 2}]'])
+def test_presets_that_are_no_object_are_refused_with_what_they_should_be(content):
+    with pytest.raises(InvalidRequest, match='no JSON object such as {"n": 2}'):
+        parse_presets(content)
