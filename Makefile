@@ -38,6 +38,8 @@ check: $(ENVS)/project/.dev $(ENVS)/emulator/.installed $(ENVS)/sam/.installed  
 	$(RUN) -m mypy functions infra
 	$(RUN) -m infra.openapi --check
 	$(ENVS)/sam/bin/cfn-lint --template template.yaml --append-rules cfn_lint_serverless.rules
+	$(RUN) -m infra.state_machines > .local/state-machines.json
+	$(ENVS)/sam/bin/cfn-lint --template .local/state-machines.json
 	$(SAM) validate --lint
 
 format: $(ENVS)/project/.dev  ## bring the code into its form

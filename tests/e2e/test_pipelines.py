@@ -135,6 +135,23 @@ def test_a_notification_of_s3_by_way_of_sns_starts_a_job(pipelines):
     assert manifest["state"] == "succeeded"
 
 
+def test_an_event_of_eventbridge_by_way_of_sns_starts_a_job(pipelines):
+    topic = pipelines.topic_into(pipelines.stack["jobs_queue_url"])
+    pattern = {
+        "source": ["aws.s3"],
+        "detail": {
+            "bucket": {"name": [pipelines.stack["uploads_bucket"]]},
+            "object": {"key": [{"prefix": "by-rule/"}]},
+        },
+    }
+    pipelines.events.put_rule(Name="by-rule", EventPattern=json.dumps(pattern))
+    pipelines.events.put_targets(Rule="by-rule", Targets=[{"Id": "topic", "Arn": topic}])
+    pipelines.put("by-rule/a b+c%20ü(1).jpg")
+
+    (manifest,) = pipelines.stack.wait_for("by-rule/a b+c%20ü(1).jpg")
+    assert (manifest["state"], manifest["caller"]) == ("succeeded", "s3:upload")
+
+
 def test_a_request_published_on_a_topic_starts_a_job(pipelines):
     request = {"source": pipelines.put("elsewhere/topic.jpg"), **OPTIONS}
     pipelines.sns.publish(TopicArn=pipelines.topic_into(pipelines.stack["jobs_queue_url"]), Message=json.dumps(request))

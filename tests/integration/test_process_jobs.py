@@ -3,6 +3,7 @@
 import io
 import json
 
+import jsonschema_rs
 import process_jobs
 import pytest
 import requests
@@ -130,6 +131,30 @@ def test_the_end_of_a_job_is_told_on_the_bus(aws, deliver):
     assert told["detail-type"] == "Variations Completed"
     assert told["detail"]["manifest"]["key"] == f"{KEY}/{aws.manifest()['job_id']}/manifest.json"
     assert len(told["detail"]["results"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (picture(), {}),
+        (picture(), {"body": "fewer"}),
+        (picture(), {"status": 502, "body": "html"}),
+        (b"This is a text.", {}),
+        (None, {}),
+    ],
+    ids=["succeeded", "partial", "provider failed", "no picture", "gone"],
+)
+def test_what_is_told_on_the_bus_is_as_its_schema_says(aws, deliver, image_server, content, fault):
+    image_server.fault(**fault)
+    if content is not None:
+        aws.upload(KEY, content)
+
+    deliver()
+
+    (told,) = aws.told()
+    ended = "failed" if aws.manifest()["state"] == "failed" else "completed"
+    schema = json.loads((ROOT / "infra" / "schemas" / f"variations_{ended}.json").read_text())
+    jsonschema_rs.validate(schema, {"account": "123456789012", **told})  # which moto leaves out
 
 
 def test_the_same_event_delivered_five_times_is_one_job_and_one_paid_call(aws, deliver, image_server):
@@ -351,22 +376,22 @@ def test_nothing_of_the_picture_the_prompt_or_the_key_is_logged(aws, deliver, pr
 
 
 @pytest.mark.parametrize(
-    ("name", "caller", "n", "request_id"),
+    ("name", "known"),
     [
-        ("process_jobs", "s3:upload", 2, "N4N7GDK58NMKJ12R"),
-        ("process_jobs_sns_event", "s3:upload", 2, "N4N7GDK58NMKJ12R"),
-        ("process_jobs_sns_notification", "s3:upload", 2, "N4N7GDK58NMKJ12R"),
-        ("process_jobs_requested", "event:my.shop", 3, "a1b3c5d7-2f4e-4c6a-9b8d-0e1f2a3b4c5d"),
+        ("process_jobs", ("s3:upload", "N4N7GDK58NMKJ12R", 2)),
+        ("process_jobs_sns_event", ("s3:upload", "N4N7GDK58NMKJ12R", 2)),
+        ("process_jobs_sns_notification", ("s3:upload", "N4N7GDK58NMKJ12R", 2)),
+        ("process_jobs_requested", ("event:my.shop", "a1b3c5d7-2f4e-4c6a-9b8d-0e1f2a3b4c5d", 3)),
     ],
 )
-def test_the_event_files_of_one_picture_make_its_variations(aws, deliver, image_server, name, caller, n, request_id):
+def test_the_event_files_of_one_picture_make_its_variations(aws, deliver, image_server, name, known):
     aws.upload(KEY, COFFEE)
 
     assert deliver(body=body_of(name)) == []
 
     manifest = aws.manifest()
     assert (manifest["state"], manifest["error"], manifest["source"]["key"]) == ("succeeded", None, KEY)
-    assert (manifest["caller"], manifest["request_id"], len(manifest["results"])) == (caller, request_id, n)
+    assert (manifest["caller"], manifest["request_id"], len(manifest["results"])) == known
     assert image_server.paid() == 1
     assert aws.waiting() == (0, 0)
 
@@ -393,22 +418,21 @@ def test_the_event_file_of_a_request_has_the_prompt_of_the_request(aws, deliver,
     ("name", "caller"), [("process_jobs_s3_notification", "s3:upload"), ("process_jobs_request", "sqs:request")]
 )
 def test_the_event_files_of_several_pictures_are_dealt_out_and_worked_off_one_by_one(
-    aws, api, deliver, image_server, printed, name, caller
+    api, deliver, image_server, name, caller
 ):
     for key in (KEY, SECOND_KEY):
-        aws.upload(key, COFFEE)
+        api.aws.upload(key, COFFEE)
 
     assert deliver(body=body_of(name)) == []
 
-    assert (aws.results(), image_server.paid()) == ({}, 0)
-    assert aws.waiting() == (2, 0)
+    assert (api.aws.results(), image_server.paid()) == ({}, 0)
+    assert api.aws.waiting() == (2, 0)
     api.work()
-    manifests = aws.manifests().values()
+    manifests = api.aws.manifests().values()
     assert {manifest["source"]["key"] for manifest in manifests} == {KEY, SECOND_KEY}
     assert {(manifest["state"], manifest["caller"]) for manifest in manifests} == {("succeeded", caller)}
-    assert image_server.paid() == len(aws.told()) == 2
-    assert aws.waiting() == (0, 0)
-    assert counted(printed) == {SEEN: 3, "JobsSucceeded": 2}
+    assert image_server.paid() == len(api.aws.told()) == 2
+    assert api.aws.waiting() == (0, 0)
 
 
 def test_a_test_event_is_no_job_and_is_not_set_aside(aws, deliver, printed):
@@ -421,7 +445,7 @@ def test_a_test_event_is_no_job_and_is_not_set_aside(aws, deliver, printed):
 # Several pictures in one message
 
 
-def test_a_picture_of_several_fails_alone(aws, api, deliver):
+def test_a_picture_of_several_fails_alone(aws, api, deliver, printed):
     aws.upload(KEY, picture())
     aws.upload(SECOND_KEY, b"This is a text.")
     sources = [f"s3://uploads-bucket/{key}" for key in (KEY, SECOND_KEY, "uploads/third.jpg")]
@@ -435,6 +459,7 @@ def test_a_picture_of_several_fails_alone(aws, api, deliver):
         SECOND_KEY: "unsupported_image",
         "uploads/third.jpg": "source_not_found",
     }
+    assert counted(printed) == {SEEN: 4, "JobsSucceeded": 1, "JobsFailed": 2}
 
 
 def test_a_message_of_several_pictures_that_comes_again_pays_for_none_twice(aws, api, deliver, image_server):

@@ -5,6 +5,7 @@ import re
 from dataclasses import asdict
 from urllib.parse import quote_plus
 
+import jsonschema_rs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,14 @@ from variations.messages import MAX_ERROR_CHARACTERS, Message, parse_message, wr
 from variations.model import Order, SourceLocation
 from variations.orders import is_job_id, read_order, write_order
 
+from tests.conftest import ROOT
+
+SCHEMAS = {
+    kind: jsonschema_rs.validator_for(
+        json.loads((ROOT / "infra" / "schemas" / f"{kind.lower().replace(' ', '_')}.json").read_text())
+    )
+    for kind in ("Variations Completed", "Variations Failed")
+}
 LETTERS_OF_SQS = re.compile("[\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")  # SQS API reference, SendMessage
 AWKWARD_KEYS = ["a b+c%20d.png", "ünï/çödé 🐈.png", "a\nb", "a/../b", "'; DROP", "100%.png", "a%2Bb"]
 
@@ -580,7 +589,7 @@ def test_whatever_is_called_an_order_is_one_or_refused(order):
 
 def manifest(state, results=(), error=None, **changes):
     return {
-        "job_id": "j1",
+        "job_id": "0" * 32,
         "state": state,
         "caller": "s3:upload",
         "request_id": "C3D13FE58DE4C810",
@@ -621,7 +630,7 @@ def test_an_announcement_says_where_everything_lies_and_no_more():
     entry = write_completion(manifest("partial", ["p/j1/variation-01.png"], error), "results", "p/j1")
 
     assert json.loads(entry["Detail"]) == {
-        "job_id": "j1",
+        "job_id": "0" * 32,
         "state": "partial",
         "caller": "s3:upload",
         "request_id": "C3D13FE58DE4C810",
@@ -659,7 +668,6 @@ def longest_manifest(letter, message):
         names,
         error_with(message),
         source=source,
-        job_id="0" * 32,
         caller="c" * 256,
         request_id="r" * 256,
         model="m" * 200,
@@ -686,3 +694,66 @@ def test_whatever_letters_it_is_made_of_an_announcement_fits_into_an_event(lette
 
     assert size_of(entry) < 128 * 1024
     assert json.loads(entry["Detail"])["manifest"]["key"] == f"{prefix}/manifest.json"
+
+
+def announced(entry):
+    """The event that comes of an entry, as EventBridge brings it to whoever listens."""
+    return {
+        "version": "0",
+        "id": "17793124-05d4-b198-2fde-7ededc63b103",
+        "source": entry["Source"],
+        "detail-type": entry["DetailType"],
+        "account": "123456789012",
+        "time": "2026-11-22T18:05:11Z",
+        "region": "us-east-1",
+        "resources": [],
+        "detail": json.loads(entry["Detail"]),
+    }
+
+
+NOTHING_KNOWN = {
+    "model": None,
+    "request_id": None,
+    "source": {"bucket": "pictures", "key": "a.png", "version_id": None, "etag": None},
+}
+
+
+@pytest.mark.parametrize(
+    "ended",
+    [
+        manifest("succeeded", ["a/variation-01.png", "a/variation-02.png"]),
+        manifest("partial", ["a/variation-01.png"], error_with("One is missing.")),
+        manifest("partial", ["a/variation-01.png"]),
+        manifest("failed", error=error_with("It is broken.")),
+        manifest("failed", error={"code": "invalid_request", "message": "No.", "param": "n"}, **NOTHING_KNOWN),
+        longest_manifest("k", "x" * 100_000),
+        longest_manifest("🐈", "🐈" * 100_000),
+        manifest("failed", error=error_with("é" * 100_000), caller="event:" + "x" * 250),
+    ],
+    ids=["succeeded", "partial", "partial for no reason", "failed", "nothing known", "long", "cats", "long failure"],
+)
+def test_an_announcement_is_as_the_schema_of_its_kind_says(ended):
+    entry = write_completion(ended, "results", "a")
+
+    SCHEMAS[entry["DetailType"]].validate(announced(entry))
+
+
+@pytest.mark.parametrize(
+    "ended", [manifest("succeeded", ["a/variation-01.png"]), manifest("failed", error=error_with("It is broken."))]
+)
+def test_an_announcement_fits_the_schema_of_no_other_kind(ended):
+    entry = write_completion(ended, "results", "a")
+
+    assert [kind for kind, schema in SCHEMAS.items() if schema.is_valid(announced(entry))] == [entry["DetailType"]]
+
+
+@pytest.mark.parametrize("state", ["succeeded", "failed"])
+def test_nothing_can_be_left_out_of_an_announcement_or_added_to_it(state):
+    pictures = ["a/variation-01.png"] if state == "succeeded" else []
+    entry = write_completion(manifest(state, pictures, error_with("No.")), "results", "a")
+    event, schema = announced(entry), SCHEMAS[entry["DetailType"]]
+
+    for name in event["detail"]:
+        less = {other: value for other, value in event["detail"].items() if other != name}
+        assert not schema.is_valid(event | {"detail": less}), name
+    assert not schema.is_valid(event | {"detail": {**event["detail"], "prompt": "a secret wish"}})

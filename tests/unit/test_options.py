@@ -343,5 +343,5 @@ def test_presets_that_are_no_json_are_refused(content):
 
 @pytest.mark.parametrize("content", [b"[]", b"null", b"2", b'"n=2"', b'[{"n": 2}]'])
 def test_presets_that_are_no_object_are_refused_with_what_they_should_be(content):
-    with pytest.raises(InvalidRequest, match='no JSON object such as {"n": 2}'):
+    with pytest.raises(InvalidRequest, match=r'no JSON object such as \{"n": 2\}'):
         parse_presets(content)
