@@ -16,13 +16,13 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from .errors import InvalidRequest
-from .model import Order, SourceLocation
+from .model import Order, SourceLocation, is_text
 from .orders import order_of_request, order_of_upload, read_order
 
 EVENT_SOURCE = "image-variations"
 REQUESTED = "Variations Requested"
-MAX_CALLER_CHARACTERS = 256
-MAX_ERROR_CHARACTERS = 2_000
+MAX_CALLER_BYTES = 256
+MAX_ERROR_CHARACTERS = 1_000
 UNREADABLE = (
     "The queue takes S3 events, 'Variations Requested' events and requests that name a source, "
     "and this is none of them. docs/events.md shows each."
@@ -72,12 +72,12 @@ def _parts(body: Any, delivery_id: str, *, notified: bool = False) -> Iterator[t
     match body:
         case {"Type": "Notification", "TopicArn": _, "Message": str(inner)} if not notified:
             yield from _parts(json.loads(inner), str(body.get("MessageId") or delivery_id), notified=True)
-        case {"Records": [*records]}:
+        case {"Records": [_, *_] as records}:
             yield from (({"Records": [record]}, delivery_id) for record in records)
-        case {"detail-type": "Variations Requested", "detail": {"sources": [*_]} as request}:
+        case {"detail-type": "Variations Requested", "detail": {"sources": [_, *_]} as request}:
             for single, _ in _parts(request, delivery_id):
                 yield {**body, "detail": single}, delivery_id
-        case {"sources": [*sources]} if "detail-type" not in body:
+        case {"sources": [_, *_] as sources} if "detail-type" not in body:
             shared = {name: value for name, value in body.items() if name != "sources"}
             yield from (({**shared, "source": source}, delivery_id) for source in sources)
         case _:
@@ -95,8 +95,9 @@ def _read_part(part: Any, delivery_id: str) -> Order | None:
         case {"source": "aws.s3", "detail-type": kind, "detail": detail}:
             return _read_s3_event(detail) if kind == "Object Created" else None
         case {"detail-type": "Variations Requested", "id": str(event_id), "source": str(source), "detail": request}:
-            caller = f"event:{source}"[:MAX_CALLER_CHARACTERS]
-            return order_of_request(request, caller=caller, delivery_id=event_id)
+            if not is_text(source, MAX_CALLER_BYTES):
+                raise InvalidRequest(f"The event's source must be a text of at most {MAX_CALLER_BYTES} bytes.")
+            return order_of_request(request, caller=f"event:{source}", delivery_id=event_id)
         case {"source": _} if "detail-type" not in part:
             return order_of_request(part, caller="sqs:request", delivery_id=delivery_id)
     raise InvalidRequest(UNREADABLE)
@@ -128,8 +129,8 @@ def write_completion(manifest: Mapping[str, Any], results_bucket: str, prefix: s
 
     Returns:
         Detail type `Variations Completed` (all or some of the pictures) or `Variations Failed`; the detail sums up the
-        manifest and says where it lies. It has at most 60 KB, as every text in it is bounded, and EventBridge takes
-        256 KB: user guide, "PutEvents", read 2026-11-25.
+        manifest and says where it lies. It stays below 128 KB, as every text in it is bounded, and EventBridge takes
+        256 KB at least: user guide, "PutEvents", read 2026-11-25.
     """
     error = manifest["error"]
     shown = ("content_type", "width", "height")

@@ -18,6 +18,7 @@ from urllib.parse import unquote_plus
 
 from .errors import InvalidRequest, UnsupportedResource
 from .model import MAX_KEY_BYTES, Order, SourceLocation, is_text
+from .options import layered
 
 UPLOADER = "s3:upload"  # the caller of jobs that come from a bucket; no client key may be called so
 PRESETS_NAME = "variations.json"  # options for the pictures of a folder; no picture itself
@@ -63,8 +64,8 @@ def order_of_upload(source: SourceLocation, sequencer: Any, request_id: Any) -> 
     if announced := _announced_order(source):
         return announced
     job_id = _hash(source.bucket, source.key, source.version_id or sequencer)
-    request_id = request_id if isinstance(request_id, str) else None
-    return Order(job_id, source, _results_prefix(source.key, job_id), caller=UPLOADER, request_id=request_id)
+    prefix = _results_prefix(source.key, job_id)
+    return Order(job_id, source, prefix, caller=UPLOADER, request_id=_short(request_id))
 
 
 def order_of_request(request: Mapping[str, Any], *, caller: str, delivery_id: str) -> Order | None:
@@ -83,16 +84,14 @@ def order_of_request(request: Mapping[str, Any], *, caller: str, delivery_id: st
         UnsupportedResource: it asks for something else. InvalidRequest: its source cannot be read.
     """
     _check_kind(request)
-    row = _part(request, "row")
-    in_row = {name: value for name, value in row.items() if name in SOURCE_FIELDS and value not in (None, "")}
-    source = _read_source({**_part(request, "source"), **in_row} if in_row else request.get("source"))
+    row = layered(_part(request, "row"))
+    source = _read_source(_in_row(request, row) or request.get("source"))
     if _is_no_picture(source.key):
         return None
     options = {
         name: value if isinstance(value, str) else json.dumps(value)
-        for fields in (_part(request, "options"), request, row)
-        for name, value in fields.items()
-        if name not in NOT_OPTIONS and value not in (None, "")
+        for name, value in layered(_part(request, "options"), request, row).items()
+        if name not in NOT_OPTIONS
     }
     written = json.dumps(options, sort_keys=True, ensure_ascii=False)
     if not is_text(written, MAX_OPTIONS_BYTES):
@@ -111,7 +110,7 @@ def order_of_request(request: Mapping[str, Any], *, caller: str, delivery_id: st
         _results_prefix(source.key, job_id),
         caller,
         options,
-        request_id=own_id or delivery_id,
+        request_id=own_id or _short(delivery_id),
         only_missing=only_missing,
     )
 
@@ -134,6 +133,21 @@ def _part(request: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return part
 
 
+def _in_row(request: Mapping[str, Any], row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the source of a request with what its row says instead, or nothing where the row names no source."""
+    named = {name: value for name, value in row.items() if name in SOURCE_FIELDS}
+    if not named:
+        return {}
+    keys = {"key", "encoded_key"} if named.keys() & {"key", "encoded_key"} else set()
+    rest = {name: value for name, value in _part(request, "source").items() if name not in keys}
+    return {**rest, **named}
+
+
+def _short(request_id: Any) -> str | None:
+    """Return a name of a request that is short enough to be kept."""
+    return request_id if is_text(request_id, MAX_ID_BYTES) else None
+
+
 def _check_kind(request: Mapping[str, Any]) -> None:
     resource, operation = request.get("resource", "image"), request.get("operation", "variation")
     if resource != "image":
@@ -149,7 +163,7 @@ def _read_source(source: Any) -> SourceLocation:
         found = SourceLocation.from_url(source)
     elif isinstance(source, Mapping):
         encoded = source.get("encoded_key")
-        key = unquote_plus(encoded) if isinstance(encoded, str) else source.get("key")
+        key = _decoded(encoded) if isinstance(encoded, str) else source.get("key")
         etag = source.get("etag")
         etag = etag.strip('"') if isinstance(etag, str) else etag
         found = SourceLocation(source.get("bucket", ""), key or "", source.get("version_id") or None, etag or None)
@@ -158,6 +172,13 @@ def _read_source(source: Any) -> SourceLocation:
             'Name the picture as "source": {"bucket": "...", "key": "..."} or "s3://bucket/key".', param="source"
         )
     return found
+
+
+def _decoded(key: str) -> str | None:
+    try:
+        return unquote_plus(key, errors="strict")
+    except UnicodeDecodeError:
+        return None
 
 
 def _announced_order(source: SourceLocation) -> Order | None:
@@ -180,4 +201,6 @@ def _results_prefix(source_key: str, job_id: str) -> str:
 
 
 def _hash(*parts: str) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:JOB_ID_LETTERS]
+    if not all(isinstance(part, str) for part in parts):
+        raise TypeError("a job id is made of texts")
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:JOB_ID_LETTERS]

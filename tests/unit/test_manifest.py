@@ -119,6 +119,7 @@ def test_a_manifest_of_a_finished_job_tells_everything():
         "job_id": "j1",
         "state": "succeeded",
         "caller": "s3:upload",
+        "options": {},
         "request": {
             "model": "gpt-image-2",
             "n": 2,

@@ -335,8 +335,23 @@ def test_a_request_by_event_may_be_for_several_pictures():
     assert len({order.job_id for order in orders}) == 2
 
 
-def test_the_name_of_a_caller_is_no_longer_than_a_job_can_keep():
-    assert order_of(requested(source="x" * 5000)).caller == "event:" + "x" * 250
+@pytest.mark.parametrize("source", ["x" * 257, "my\ud800shop"], ids=["too long", "half a letter"])
+def test_an_event_whose_source_a_job_cannot_keep_is_unreadable(source):
+    (unreadable,) = parse(json.dumps(requested(source=source))).unreadable
+
+    assert "The event's source must be a text" in unreadable[1].message
+
+
+def test_the_id_of_an_event_that_a_job_cannot_keep_is_left_out():
+    order = order_of(requested(id="x" * 450_000))
+
+    assert order.request_id is None
+    assert order.job_id != order_of(requested(id="y" * 450_000)).job_id
+
+
+@pytest.mark.parametrize("body", [{"sources": []}, {"Records": []}, {"sources": [], "source": None}])
+def test_a_message_that_names_no_picture_at_all_is_unreadable(body):
+    assert len(parse(json.dumps(body)).unreadable) == 1
 
 
 @pytest.mark.parametrize(
@@ -429,7 +444,9 @@ def test_other_events_are_refused_with_what_the_queue_takes(change):
         json.dumps(event("\ud800")),
         json.dumps(notification(record(sequencer=None))),
         json.dumps(notification(record() | {"responseElements": None})),
-        json.dumps(notification(record() | {"s3": {"bucket": {"name": "b"}, "object": {"key": "%ff", "eTag": "e"}}})),
+        json.dumps(
+            notification(record() | {"s3": {"bucket": {"name": "b"}, "object": {"key": "%ff", "sequencer": "01"}}})
+        ),
     ],
     ids=lambda body: body[:40],
 )
@@ -564,7 +581,7 @@ def test_whatever_is_on_the_queue_is_orders_or_refusals(body):
         assert 0 < len(error.message) < 500
 
 
-@given(st.lists(SOURCES.map(json.dumps), max_size=4))
+@given(st.lists(SOURCES.map(json.dumps), min_size=1, max_size=4))
 def test_every_picture_of_a_request_is_what_it_would_be_alone(sources):
     alone = [parse(f'{{"source": {source}, "n": 2}}') for source in sources]
     message = parse(f'{{"n": 2, "sources": [{", ".join(sources)}]}}')

@@ -492,3 +492,27 @@ def test_an_order_with_the_longest_options_fits_into_a_message(letter):
     message = write_order(request({"bucket": "pictures", "key": key}, prompt=prompt))
 
     assert len(message.encode()) < 1024**2
+
+
+@pytest.mark.parametrize("said", ["output-format", "Output_Format", "OUTPUT-FORMAT"])
+def test_an_option_is_the_same_however_its_name_is_written(said):
+    assert request(**{said: "webp"}) == request(output_format="webp")
+
+
+def test_a_row_wins_over_the_request_and_that_over_the_options_of_all():
+    order = request(options={"n": 1, "size": "auto"}, N=2, row={"n": "3"})
+
+    assert order.options == {"n": "3", "size": "auto"}
+
+
+def test_the_key_of_a_row_wins_over_an_encoded_one():
+    source = {"bucket": "abc", "encoded_key": "first.png", "etag": "e7"}
+
+    order = request(source, row={"key": "second.png"})
+
+    assert order.source == SourceLocation("abc", "second.png", etag="e7")
+
+
+def test_an_encoded_key_that_encodes_nothing_is_refused():
+    with pytest.raises(InvalidRequest, match="Name the picture"):
+        request({"bucket": "abc", "encoded_key": "%ff.png"})
