@@ -1,17 +1,22 @@
 """Work off the jobs queue: each message becomes variations and a manifest in the results bucket.
 
 A job that fails for good is a job done: its manifest says why. What must wait goes back to the queue, what nobody
-can read to the dead-letter queue. A message with several pictures is dealt out, so that each fails or succeeds alone.
+can read to the dead-letter queue. A message with several pictures is dealt out, so that each fails or succeeds alone;
+the messages of a batch are worked off side by side.
 """
 
 import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
-from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.exceptions import BotoCoreError, ClientError
 from variations import wiring
 from variations.errors import VariationError
 from variations.messages import parse_message
@@ -20,82 +25,97 @@ from variations.orders import UPLOADER, write_order
 
 logger = Logger(service="image-variations")
 metrics = Metrics(namespace="ImageVariations", service="image-variations")
-# A batch that fails as a whole is no failure of the function: its messages wait on the queue.
-processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 FIRST_WAIT_SECONDS = 15.0
 MAX_WAIT_SECONDS = 900.0
 LEASE_MARGIN_SECONDS = 5
+MAX_HIDDEN_SECONDS = 9 * 3600  # SQS hides a message for 12 hours at most, from when it was received
+LATE_SECONDS = 12 * 3600  # a message of that age may be of a job whose record has expired
+MAX_SURPRISES = 5  # deliveries of a message over which we stumble ourselves; then it is set aside
 
 
-def process_record(record: SQSRecord, lambda_context: LambdaContext) -> None:
-    """Process one message; put it back for as long as the error asks when it has to wait."""
+def process_record(record: SQSRecord, context: LambdaContext) -> bool:
+    """Process one message, and return whether it is done; hide one that must come again for as long as it has to."""
+    logger.thread_safe_append_keys(message_id=record.message_id)
     metrics.add_metric("MessagesReceived", MetricUnit.Count, 1)
-    seconds = lambda_context.get_remaining_time_in_millis() / 1000
     try:
-        # Should this worker die, the message comes again when its lease has ended, and not an hour later.
-        hide(record, round(seconds) + LEASE_MARGIN_SECONDS)
-        message = parse_message(record.body, record.message_id)
-        for part, error in message.unreadable:
-            set_aside(part, error.message)
-        if len(message.orders) > 1:
-            for order in message.orders:
-                wiring.send(order)
-        else:
-            for order in message.orders:
-                process_order(order, seconds)
+        process_message(record, context.get_remaining_time_in_millis() / 1000)
+    except VariationError as error:
+        return put_back(record, error)
     except Exception as error:
-        wait = seconds_to_wait(error, int(record.attributes.approximate_receive_count))
-        log = logger.warning if isinstance(error, VariationError) else logger.exception
-        log("message goes back to the queue", reason=repr(error), seconds=wait)
-        metrics.add_metric("JobsReturned", MetricUnit.Count, 1)
-        hide(record, wait)
-        raise
+        logger.exception("a message made us stumble")
+        if receive_count(record) < MAX_SURPRISES:
+            return put_back(record, error)
+        set_aside(record.body, f"The worker stumbles over it: {error!r:.500}")
+    finally:
+        logger.thread_safe_clear_keys()
+    return True
 
 
-def process_order(order: Order, seconds: float) -> None:
-    """Bring one job to its end, within the seconds that this worker has left."""
-    logger.append_keys(job_id=order.job_id, request_id=order.request_id)
+def process_message(record: SQSRecord, seconds: float) -> None:
+    """Work off what a message holds, within the seconds that this invocation has left."""
+    # Should this worker die, the message comes again when its lease has ended, and not an hour later.
+    hide(record, round(seconds) + LEASE_MARGIN_SECONDS)
+    message = parse_message(record.body, record.message_id)
+    for part, unreadable in message.unreadable:
+        set_aside(part, unreadable.message)
+    if len(message.orders) > 1:
+        for order in message.orders:
+            wiring.send(order)
+        return
+    age = time.time() - int(record.attributes.sent_timestamp) / 1000
+    for order in message.orders:
+        process_order(order, seconds, late=age > LATE_SECONDS)
+
+
+def process_order(order: Order, seconds: float, *, late: bool) -> None:
+    """Bring one job to its end."""
+    logger.thread_safe_append_keys(job_id=order.job_id, request_id=order.request_id)
     if order.caller == UPLOADER and order.source.bucket == wiring.settings().results_bucket:
-        set_aside(
-            write_order(order), "The results bucket is not to be watched: its pictures would multiply without end."
-        )
+        set_aside(write_order(order), "The results bucket is not to be watched: its pictures would breed without end.")
         return
     service = wiring.service()
     if order.only_missing and service.has_variations(order):
         logger.info("picture has its variations", key=order.source.key)
         metrics.add_metric("JobsSkipped", MetricUnit.Count, 1)
         return
-    job = service.process(order, seconds=seconds)
-    logger.append_keys(request_id=job.order.request_id)  # the record of a job wins over its message
+    job = service.process(order, seconds=seconds, late=late)
+    logger.thread_safe_append_keys(request_id=job.order.request_id)  # the record of a job wins over its message
     logger.info(
         "job ended",
         state=job.state,
+        error=job.error,
         caller=job.order.caller,
         key=order.source.key,
         provider_request_ids=[attempt.request_id for attempt in job.attempts if attempt.request_id],
     )
     metrics.add_metric(f"Jobs{job.state.capitalize()}", MetricUnit.Count, 1)
+    if wiring.settings().daily_image_limit:
+        metrics.add_metric("ImagesToday", MetricUnit.Count, wiring.budget().counted())
 
 
-def set_aside(body: str, reason: str) -> None:
-    """Put what cannot be worked off onto the dead-letter queue, at once and with the reason."""
-    wiring.client("sqs").send_message(
-        QueueUrl=wiring.settings().dead_letter_queue_url,
-        MessageBody=body,
-        MessageAttributes={"reason": {"DataType": "String", "StringValue": reason}},
-    )
-    logger.warning("message set aside", reason=reason)
-    metrics.add_metric("MessagesUnreadable", MetricUnit.Count, 1)
+def put_back(record: SQSRecord, error: Exception) -> bool:
+    """Let a message come again when its error says so, and return that it is not done."""
+    wait = seconds_to_wait(error, receive_count(record))
+    logger.warning("message goes back to the queue", reason=repr(error), seconds=wait)
+    metrics.add_metric("JobsReturned", MetricUnit.Count, 1)
+    with suppress(ClientError, BotoCoreError):  # then it comes again when it was to be hidden until
+        hide(record, wait)
+    return False
 
 
-def seconds_to_wait(error: Exception, receive_count: int) -> int:
+def seconds_to_wait(error: Exception, receives: int) -> int:
     """Return how long a message waits: what we were told, else doubling from 15 seconds, with up to 20% on top.
 
     The jitter keeps the jobs that one busy provider turned away from coming back all at once.
     """
     told = error.retry_after_seconds if isinstance(error, VariationError) else None
-    wait = told or min(FIRST_WAIT_SECONDS * 2 ** (receive_count - 1), MAX_WAIT_SECONDS)
-    return round(wait * random.uniform(1.0, 1.2))  # noqa: S311 - no secret hangs on it
+    wait = told or min(FIRST_WAIT_SECONDS * 2 ** min(receives - 1, 10), MAX_WAIT_SECONDS)
+    return round(min(wait, MAX_HIDDEN_SECONDS) * random.uniform(1.0, 1.2))  # noqa: S311 - no secret hangs on it
+
+
+def receive_count(record: SQSRecord) -> int:
+    """Return how often a message was delivered, this time included."""
+    return int(record.attributes.approximate_receive_count)
 
 
 def hide(record: SQSRecord, seconds: int) -> None:
@@ -105,8 +125,19 @@ def hide(record: SQSRecord, seconds: int) -> None:
     )
 
 
+def set_aside(body: str, reason: str) -> None:
+    """Put what cannot be worked off onto the dead-letter queue, at once and with the reason."""
+    wiring.set_aside(body, reason)
+    logger.warning("message set aside", reason=reason)
+    metrics.add_metric("MessagesUnreadable", MetricUnit.Count, 1)
+
+
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
-def handler(event: dict[str, Any], context: LambdaContext) -> Any:
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Process a batch from SQS, and name the messages that must come again."""
-    return process_partial_response(event, process_record, processor, context)
+    records = [SQSRecord(record) for record in event["Records"]]
+    with ThreadPoolExecutor(len(records)) as pool:
+        done = list(pool.map(partial(process_record, context=context), records))
+    failed = [record.message_id for record, is_done in zip(records, done, strict=True) if not is_done]
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}

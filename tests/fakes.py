@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 
 from variations.dialects.call import ProviderCall
-from variations.errors import ConfigurationError, JobRunning, SourceNotFound, SourceTooLarge, StorageFailed
+from variations.errors import BudgetExhausted, ConfigurationError, JobRunning, SourceNotFound, SourceTooLarge, StorageFailed
 from variations.model import Answer, Attempt, Job, Listing, Order, Picture, SourceLocation, SourceObject, Variation
 from variations.orders import is_job_id
 
@@ -139,6 +139,22 @@ class FakeStorage:
 
 
 @dataclass
+class FakeBudget:
+    """The images of one endless day."""
+
+    limit: int = 0
+    images: int = 0
+
+    def reserve(self, caller: str, images: int) -> None:
+        if self.limit and self.images + images > self.limit:
+            raise BudgetExhausted("The images are used up.", retry_after_seconds=3600)
+        self.images += images
+
+    def give_back(self, caller: str, images: int) -> None:
+        self.images -= images
+
+
+@dataclass
 class FakeJobs:
     """The books as a dict of jobs and the ends of their leases, with the conditions of the real table."""
 
@@ -149,12 +165,18 @@ class FakeJobs:
 
     def begin(self, order: Order, *, lease_seconds: float) -> Job:
         now, old = int(self.clock()), self.jobs.get(order.job_id)
-        if old and old.is_finished:
+        redriven = bool(old) and old.state == "failed" and order.redrive > old.redrives
+        if old and old.is_finished and not redriven:
             return old
-        if old and self.leases[order.job_id] > now:
+        if old and self.leases[order.job_id] > now and old.state == "running":
             raise JobRunning("Another worker holds it.", retry_after_seconds=self.leases[order.job_id] - now)
+        changes: dict[str, object] = {}
+        if redriven:
+            changes = {"redrives": order.redrive, "forgiven": len(old.attempts), "deaths": 0, "announced": False}
+        elif old and old.state == "running":
+            changes = {"deaths": old.deaths + 1}
         run = f"run-{next(self.runs)}"
-        job = replace(old, order=order, run=run, state="running") if old else Job(order, run, "running", now)
+        job = replace(old, run=run, state="running", **changes) if old else Job(order, run, "running", now)
         self.jobs[order.job_id], self.leases[order.job_id] = job, now + int(lease_seconds) + 1
         return job
 
@@ -170,9 +192,9 @@ class FakeJobs:
         self._write(job, "queued")
         self.leases[job.order.job_id] = 0
 
-    def finish(self, job: Job, state: str) -> Job:
-        self._write(job, state)
-        return replace(job, state=state)
+    def finish(self, job: Job, state: str, error: str | None = None) -> Job:
+        self._write(job, state, error=error)
+        return replace(job, state=state, error=error)
 
     def record_announcement(self, job: Job) -> None:
         self.jobs[job.order.job_id] = replace(self.jobs[job.order.job_id], announced=True)

@@ -11,12 +11,17 @@
     ├── SourceTooLarge            more bytes or pixels than this stack allows
     ├── UnsupportedImage          not a picture, cut off, or a decompression bomb
     ├── JobRunning                somebody is still working on this job
+    ├── OutOfTime                 too little of this invocation is left for another paid call
+    ├── WorkerDied                the worker died over this job, time and again
+    ├── BudgetExhausted           the images of the day are used up
+    ├── CallsStopped              the operator has stopped all paid calls
     ├── IdempotencyKeyReused      one Idempotency-Key for two different requests
     ├── ResponseTooLarge          the pictures do not fit into the answer
     ├── ProviderError
     │   ├── ProviderRefused       the provider looked at the request and said no
     │   ├── ProviderDenied        our key, account or quota there is no good
     │   ├── ProviderBusy          the provider asks us to come back later
+    │   │   └── ProviderDown      it failed so often that nobody asks it for a while
     │   ├── ProviderFailed        5xx, or an answer nobody can read
     │   ├── ProviderUnreachable   no connection: nothing was sent, nothing was billed
     │   └── ProviderTimeout       sent, but no answer in time: may have been billed
@@ -125,6 +130,32 @@ class JobRunning(VariationError):
     retryable = True
 
 
+class OutOfTime(VariationError):
+    """Too little of the invocation is left to see another paid call to its end; the next delivery goes on."""
+
+    code = "out_of_time"
+    retryable = True
+
+
+class WorkerDied(VariationError):
+    """The worker died while it worked on this job, as often as we let it."""
+
+    code = "worker_died"
+
+
+class BudgetExhausted(VariationError):
+    """DailyImageLimit or DailyImageLimitPerCaller is used up; nothing was paid."""
+
+    code = "budget_exhausted"
+
+
+class CallsStopped(VariationError):
+    """The stack parameter ProviderCalls is `stopped`: jobs wait until it is not."""
+
+    code = "calls_stopped"
+    retryable = True
+
+
 class IdempotencyKeyReused(VariationError):
     """The caller sent an Idempotency-Key that stands for another request."""
 
@@ -171,6 +202,12 @@ class ProviderBusy(ProviderError):
 
     code = "provider_busy"
     retryable = True
+
+
+class ProviderDown(ProviderBusy):
+    """The provider has failed several times in a row; it was not asked, so nothing was billed."""
+
+    code = "provider_down"
 
 
 class ProviderFailed(ProviderError):

@@ -23,11 +23,14 @@ STATUS: dict[type[VariationError], int] = {
     errors.ProviderRefused: 422,
     errors.IdempotencyKeyReused: 422,
     errors.ProviderBusy: 429,
+    errors.BudgetExhausted: 429,
     errors.ConfigurationError: 500,
     errors.ProviderError: 502,
     errors.StorageFailed: 503,
+    errors.CallsStopped: 503,
     errors.ProviderTimeout: 504,
     errors.JobRunning: 504,
+    errors.OutOfTime: 504,
 }
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 TYPES = {401: "authentication_error", 429: "rate_limit_error"}  # OpenAI's words; others by the status's class

@@ -2,18 +2,18 @@
 
 States and who moves them:
 
-    (none) ──begin──► running ──finish──► succeeded | partial | failed     never changes again
-       │               ▲   │
+    (none) ──begin──► running ──finish──► succeeded | partial      never change again
+       │               ▲   │  └─finish──► failed ──begin with a redrive──► running
      create      begin │   └─release──► queued          the provider is busy, S3 is down …
-       │               └──────────────────┤             a lease that ran out counts as released
-       └──────────────────────────────────┘
+       │               └──────────────────┤
+       └──────────────────────────────────┘             running ──begin──► running: its lease ran out, its worker died
 
 A worker holds a job by its `run`, for as long as its invocation may last. Every write names the run, so what a
 worker does after its lease was taken over has no effect. The record goes when its results expire (TTL).
 """
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -59,7 +59,7 @@ class Jobs:
         """Take a job for this worker, or return it as it is when it has finished.
 
         Args:
-            order: the same for every delivery of the same job; the one on record wins.
+            order: the same for every delivery of the same job; the one on record wins, but for its `redrive`.
             lease_seconds: how long nobody else may touch it: at least until this invocation must have ended.
 
         Raises:
@@ -67,26 +67,65 @@ class Jobs:
             StorageFailed, ConfigurationError: as `Table.update`.
         """
         now, run = int(self.clock()), uuid.uuid4().hex
-        record = self.new_record(order)
+        lease = {"run": run, "until": now + int(lease_seconds) + 1, "now": now}
         try:
-            item = self.table.update(
-                order.job_id,
-                "SET job_state = :running, run = :run, running_until = :until, expires_at = :expires_at, "
-                "job_order = if_not_exists(job_order, :job_order), "
-                "created_at = if_not_exists(created_at, :now), attempts = if_not_exists(attempts, :attempts)",
-                "attribute_not_exists(job_id) OR (job_state IN (:queued, :running) AND running_until <= :now)",
-                running="running",
-                queued="queued",
-                run=run,
-                until=now + int(lease_seconds) + 1,
-                now=now,
-                **{name: record[name] for name in ("job_order", "attempts", "expires_at")},
-            )
+            return self._take(order, lease, "attribute_not_exists(job_id) OR job_state = :queued", queued="queued")
         except ConditionFailed:
-            item = self.table.get(order.job_id) or record
-            if item["job_state"] not in FINISHED and item["run"] != run:
-                left = max(1, int(item["running_until"]) - now)
-                raise JobRunning("Another worker holds this job.", retry_after_seconds=left) from None
+            item = self.table.get(order.job_id) or self.new_record(order)
+        found = _job(item)
+        try:
+            if found.state == "failed" and order.redrive > found.redrives:
+                return self._begin_again(order, lease, found)
+            if found.is_finished or found.run == run:
+                return found
+            if item["running_until"] <= now:
+                return self._take_over(order, lease, found)
+        except ConditionFailed:
+            pass  # somebody else was faster
+        left = max(1, int(item["running_until"]) - now)
+        raise JobRunning("Another worker holds this job.", retry_after_seconds=left)
+
+    def _take_over(self, order: Order, lease: Mapping[str, Any], found: Job) -> Job:
+        """Take a job whose worker died: it held it longer than it may live."""
+        return self._take(
+            order,
+            lease,
+            "run = :dead AND job_state = :running",
+            "deaths = if_not_exists(deaths, :none) + :one",
+            dead=found.run,
+            none=0,
+            one=1,
+        )
+
+    def _begin_again(self, order: Order, lease: Mapping[str, Any], found: Job) -> Job:
+        """Begin a failed job anew, because the operator put it back; each redrive counts once."""
+        return self._take(
+            order,
+            lease,
+            "job_state = :failed AND run = :found",
+            "redrives = :redrive, forgiven = :forgiven, deaths = :none, announced = :no",
+            failed="failed",
+            found=found.run,
+            redrive=order.redrive,
+            forgiven=len(found.attempts),
+            none=0,
+            no=False,
+        )
+
+    def _take(self, order: Order, lease: Mapping[str, Any], condition: str, also: str = "", **values: Any) -> Job:
+        record = self.new_record(order)
+        item = self.table.update(
+            order.job_id,
+            "SET job_state = :running, run = :run, running_until = :until, expires_at = :expires_at, "
+            "job_order = if_not_exists(job_order, :job_order), "
+            "created_at = if_not_exists(created_at, :now), attempts = if_not_exists(attempts, :attempts)"
+            + (f", {also}" if also else ""),
+            condition,
+            running="running",
+            **lease,
+            **values,
+            **{name: record[name] for name in ("job_order", "attempts", "expires_at")},
+        )
         return _job(item)
 
     def record_attempt(self, job: Job, variations: Sequence[int]) -> Job:
@@ -102,10 +141,10 @@ class Jobs:
         """Give a job back: the next delivery of its message goes on with it."""
         self._write(job, "queued", "running_until = :never", never=0)
 
-    def finish(self, job: Job, state: str) -> Job:
-        """End a job for good."""
-        self._write(job, state, "finished_at = :now", now=int(self.clock()))
-        return replace(job, state=state)
+    def finish(self, job: Job, state: str, error: str | None = None) -> Job:
+        """End a job for good; a failed one by the code of its error."""
+        self._write(job, state, "finished_at = :now, job_error = :error", now=int(self.clock()), error=error)
+        return replace(job, state=state, error=error)
 
     def record_announcement(self, job: Job) -> None:
         """Write down that the event about the job's end went out."""
@@ -163,6 +202,8 @@ def _job(item: dict[str, Any]) -> Job:
         announced=item.get("announced", False),
         dispatched=item.get("dispatched", False),
         delivered_at=int(item["delivered_at"]) if "delivered_at" in item else None,
+        error=item.get("job_error"),
+        **{name: int(item.get(name, 0)) for name in ("deaths", "redrives", "forgiven")},
     )
 
 

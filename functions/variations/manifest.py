@@ -34,9 +34,13 @@ class Work:
         return [number for number in range(1, asked + 1) if number not in self.results]
 
     def calls_lost(self, number: int) -> int:
-        """Count the calls for a variation that is not stored, and that may have been billed all the same."""
+        """Count the calls for a variation that is not stored, and that may have been billed all the same.
+
+        Those before the job was last put back after it had failed do not count.
+        """
         return sum(
-            number in attempt.variations and attempt.outcome not in SURELY_NOT_BILLED for attempt in self.job.attempts
+            number in attempt.variations and attempt.outcome not in SURELY_NOT_BILLED
+            for attempt in self.job.attempts[self.job.forgiven :]
         )
 
     @property

@@ -130,8 +130,8 @@ class Order:
 
     `options` are what was said with the order itself. Unless it is `complete`, the object's metadata and the presets
     beside it have a say too. With `only_missing` it is for nothing where the same was asked of the same picture
-    before. `request_id` is what the caller knows the request by: the `x-request-id` of our answer, the id S3 gave the
-    upload, or the caller's own.
+    before. A `redrive` above that on record begins a failed job again. `request_id` is what the caller knows the
+    request by: the `x-request-id` of our answer, the id S3 gave the upload, or the caller's own.
     """
 
     job_id: str
@@ -142,6 +142,7 @@ class Order:
     request_id: str | None = None
     complete: bool = False
     only_missing: bool = False
+    redrive: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,9 @@ class Job:
 
     `run` is the worker's claim on it: every later write shows it, so a worker whose lease ran out can write
     nothing any more. `announced` tells whether the event about its end went out, `dispatched` whether its message
-    was put on the queue, `delivered_at` when its caller first got the result.
+    was put on the queue, `delivered_at` when its caller first got the result, `error` by which code it failed.
+    `deaths` counts the workers that died over it, `redrives` how often it was begun again after it had failed; the
+    first `forgiven` attempts are of no account since then.
     """
 
     order: Order
@@ -161,6 +164,10 @@ class Job:
     announced: bool = False
     dispatched: bool = False
     delivered_at: int | None = None
+    error: str | None = None
+    deaths: int = 0
+    redrives: int = 0
+    forgiven: int = 0
 
     @property
     def is_finished(self) -> bool:

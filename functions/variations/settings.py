@@ -15,6 +15,7 @@ from .options import parse_options
 
 API_VERSION = re.compile(r"(api-version=[A-Za-z0-9.-]{1,40})?")  # what Azure's older form has behind the URL
 MAY_BE_EMPTY = {"default_model", "watched_bucket", "allowed_source_buckets", "allowed_source_hosts", "cors_origin"}
+MAY_BE_ZERO = {"daily_image_limit", "daily_image_limit_per_caller"}  # which stands for no limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,9 @@ class Settings:
     max_source_bytes: int
     max_source_megapixels: int
     max_attempts: int
+    daily_image_limit: int
+    daily_image_limit_per_caller: int
+    provider_calls: str
     result_expiration_days: int
     results_bucket: str
     jobs_table: str
@@ -90,8 +94,9 @@ def _is_base_url(text: str) -> bool:
 
 
 def _whole_number(name: str, text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise ConfigurationError(f"{_parameter(name)} must be a whole number from 1, not {text!r}.")
+    least = 0 if name in MAY_BE_ZERO else 1
+    if not text.isascii() or not text.isdigit() or int(text) < least:
+        raise ConfigurationError(f"{_parameter(name)} must be a whole number from {least}, not {text!r}.")
     return int(text)
 
 

@@ -18,6 +18,7 @@ from .keys import ClientKeys, ProviderKey, Secret
 from .settings import Settings
 
 if TYPE_CHECKING:
+    from .budget import Budget
     from .dialects.known import KnownProvider
     from .front_door import FrontDoor
     from .jobs import Jobs
@@ -89,6 +90,15 @@ def jobs() -> "Jobs":
 
 
 @functools.cache
+def budget() -> "Budget":
+    """Return the count of the day's images."""
+    from .budget import Budget  # noqa: PLC0415
+
+    limits = settings()
+    return Budget(jobs().table, limits.daily_image_limit, limits.daily_image_limit_per_caller, time.time)
+
+
+@functools.cache
 def storage() -> "Storage":
     """Return the pictures and manifests in S3."""
     from .storage import Storage  # noqa: PLC0415
@@ -99,11 +109,21 @@ def storage() -> "Storage":
 @functools.cache
 def service() -> "Service":
     """Return the use cases of a worker, over AWS and the provider."""
+    from .breaker import Breaker  # noqa: PLC0415
     from .interpreter import Interpreter  # noqa: PLC0415
+    from .orders import write_order  # noqa: PLC0415
     from .service import Service  # noqa: PLC0415
 
-    interpreter = Interpreter(provider(), known_provider(), settings().provider_dialect)
-    return Service(interpreter, storage(), jobs(), publish, settings())
+    return Service(
+        Interpreter(provider(), known_provider(), settings().provider_dialect),
+        storage(),
+        jobs(),
+        budget(),
+        publish,
+        lambda order, reason: set_aside(write_order(order), reason),
+        settings(),
+        Breaker(client("dynamodb"), settings().jobs_table, settings().provider_base_url),
+    )
 
 
 @functools.cache
@@ -129,6 +149,22 @@ def send(order: "Order") -> None:
         raise StorageFailed(f"The jobs queue failed: {type(error).__name__}.") from error
 
 
+def set_aside(body: str, reason: str) -> None:
+    """Put a message on the dead-letter queue, with the reason: for somebody to read, or to put back.
+
+    Raises:
+        StorageFailed: the queue did not take it.
+    """
+    try:
+        client("sqs").send_message(
+            QueueUrl=settings().dead_letter_queue_url,
+            MessageBody=body,
+            MessageAttributes={"reason": {"DataType": "String", "StringValue": reason}},
+        )
+    except (ClientError, BotoCoreError) as error:
+        raise StorageFailed(f"The dead-letter queue failed: {type(error).__name__}.") from error
+
+
 def publish(event: dict[str, Any]) -> None:
     """Put one event on the stack's bus.
 
@@ -145,5 +181,9 @@ def publish(event: dict[str, Any]) -> None:
 
 def forget() -> None:
     """Drop everything that is cached, as a new container would."""
-    for made in (settings, _session, client, client_keys, known_provider, provider, jobs, storage, service, front_door):
+    made_once = (
+        *(settings, _session, client, client_keys, known_provider, provider),
+        *(jobs, budget, storage, service, front_door),
+    )
+    for made in made_once:
         made.cache_clear()

@@ -14,6 +14,8 @@ PACKAGE = ROOT / "functions" / "variations"
 LAYERS = [
     {"wiring", "http_api", "job_answers"},
     {
+        "budget",
+        "breaker",
         "front_door",
         "claims",
         "provider",
@@ -26,14 +28,27 @@ LAYERS = [
         "remote_pictures",
     },
     {"service"},
+    {"rounds"},
     {"interpreter"},
     {"preparation", "messages"},
-    {"manifest", "orders", "images", "options", "models_list", "settings"},
+    {"manifest", "orders", "protocols", "images", "options", "models_list", "settings"},
     {"dialects"},
     {"model", "fields"},
     {"errors"},
 ]
-PURE = {"service", "interpreter", "manifest", "messages", "dialects", "images", "options", "models_list", "settings"}
+PURE = {
+    "service",
+    "rounds",
+    "protocols",
+    "interpreter",
+    "manifest",
+    "messages",
+    "dialects",
+    "images",
+    "options",
+    "models_list",
+    "settings",
+}
 PURE |= {"preparation", "orders", "model", "fields", "errors"}
 OUTSIDE_WORLD = {"boto3", "botocore", "requests", "urllib3", "os", "socket", "aws_lambda_powertools"}
 

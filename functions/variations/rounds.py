@@ -1,0 +1,166 @@
+"""Ask for the variations that a job lacks, round by round: each paid call counted and on record before it is made."""
+
+import contextlib
+import hashlib
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from urllib.parse import quote
+
+from . import images
+from .dialects.call import ProviderCall
+from .errors import (
+    OutOfTime,
+    ProviderFailed,
+    ProviderTimeout,
+    StorageFailed,
+    UnsupportedImage,
+    VariationError,
+    error_from,
+)
+from .interpreter import Conversation
+from .manifest import SURELY_NOT_BILLED, Work, add_usage
+from .model import Answer, Attempt
+from .protocols import Budget, Jobs, Storage
+
+CALLS_AT_ONCE = 3  # of one job, at a provider that makes fewer pictures a call than are wanted
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """The paid calls of one job in one invocation.
+
+    `until` and `last_call` are `time.monotonic()` seconds: by the one the provider must have answered, after the other
+    no call is begun.
+    """
+
+    work: Work
+    conversation: Conversation
+    storage: Storage
+    jobs: Jobs
+    budget: Budget
+    max_attempts: int
+    until: float
+    last_call: float
+
+    def run(self) -> None:
+        """Ask for every missing variation once, in as few calls as the provider makes of it.
+
+        Raises:
+            OutOfTime: too little time is left for another round.
+            VariationError: of a call that failed; what the others brought is stored.
+        """
+        work, asked = self.work, set[int]()
+        while to_ask := [number for number in work.missing if number not in asked]:
+            affordable = [number for number in to_ask if work.calls_lost(number) < self.max_attempts]
+            if not affordable:
+                raise _spent(work, to_ask[0])
+            if time.monotonic() > self.last_call:
+                raise OutOfTime("The rest is asked for by the next delivery.", retry_after_seconds=1)
+            most = self.conversation.manner.images_per_call
+            parts = [affordable[start : start + most] for start in range(0, len(affordable), most)][:CALLS_AT_ONCE]
+            for part in self._ask_at_once(parts):
+                asked.update(part)
+        if not work.results:
+            raise ProviderFailed("The provider's answer holds no picture that can be read.")
+
+    def _ask_at_once(self, parts: list[list[int]]) -> Iterator[list[int]]:
+        """Make some paid calls side by side, each on record before and after, and store what they bring.
+
+        Yields the variations that each call was really for. When any of them fails, the others are still brought
+        home; the failure is raised in the end.
+        """
+        failures: list[VariationError] = []
+        calls: dict[Future[Answer], Attempt] = {}
+        with ThreadPoolExecutor(len(parts)) as pool:
+            try:
+                for part in parts:
+                    call, attempt = self._begin(part)
+                    calls[pool.submit(self.conversation.send, call, deadline=self.until)] = attempt
+            except VariationError as error:
+                failures.append(error)
+            for ended in as_completed(calls):
+                try:
+                    yield self._take(calls[ended], ended)
+                except VariationError as error:
+                    failures.append(error)
+        if failures:
+            raise next((error for error in failures if error.retryable), failures[0])
+
+    def _begin(self, part: list[int]) -> tuple[ProviderCall, Attempt]:
+        """Count and write down a paid call, before it is made."""
+        work, order = self.work, self.work.job.order
+        call = self.conversation.write(len(part), _seed(order.job_id, part[0]))
+        self.budget.reserve(order.caller, len(part))
+        try:
+            work.job = self.jobs.record_attempt(work.job, part)
+        except VariationError:
+            self._give_back(len(part))
+            raise
+        return call, work.job.attempts[-1]
+
+    def _give_back(self, images: int) -> None:
+        """Take back from the day's count what was surely not billed, if that can be done just now."""
+        if images > 0:
+            with contextlib.suppress(StorageFailed):
+                self.budget.give_back(self.work.job.order.caller, images)
+
+    def _take(self, attempt: Attempt, ended: "Future[Answer]") -> list[int]:
+        """Put the end of a paid call on record, and store the pictures it brought."""
+        work = self.work
+        try:
+            answer = ended.result()
+        except VariationError as error:
+            outcome = replace(attempt, outcome=error.code, request_id=error.provider_request_id)
+            work.job = self.jobs.record_outcome(work.job, outcome)
+            if error.code in SURELY_NOT_BILLED:
+                self._give_back(len(attempt.variations))
+            raise
+        # A provider that makes one whatever n is was asked, and paid, for the first one alone.
+        numbers = list(attempt.variations[:1] if answer.came == 1 else attempt.variations)
+        outcome = replace(attempt, outcome="answered", request_id=answer.request_id, variations=tuple(numbers))
+        with contextlib.suppress(StorageFailed):  # the pictures are here and paid for: store them first of all
+            work.job = self.jobs.record_outcome(work.job, outcome)
+        self._give_back(len(attempt.variations) - answer.came)
+        work.usage = add_usage(work.usage, answer.usage)
+        work.warnings.extend(answer.warnings)
+        self._store(numbers, answer)
+        return numbers
+
+    def _store(self, numbers: list[int], answer: Answer) -> None:
+        """Store every whole picture of an answer under the numbers it was asked for."""
+        work, order, request = self.work, self.work.job.order, self.conversation.request
+        for number, content in zip(numbers, answer.images, strict=False):
+            try:
+                picture = images.finish(content, request.dimensions, request.output_format)
+            except UnsupportedImage as error:
+                work.warnings.append(f"Variation {number}: {error.message}")
+                continue
+            if smaller := images.scaled_up(content, picture):
+                work.warnings.append(f"Variation {number}: {smaller}")
+            work.results[number] = self.storage.store_result(
+                order.results_prefix,
+                number,
+                picture,
+                {"job-id": order.job_id, "model": quote(request.model, safe="/:@")},
+            )
+        if len(answer.images) != len(numbers):
+            work.warnings.append(
+                f"The provider sent {len(answer.images)} pictures where {len(numbers)} were asked for."
+            )
+
+
+def _spent(work: Work, number: int) -> VariationError:
+    """Say that a variation had all its calls, and how the last one ended."""
+    last = next(attempt for attempt in reversed(work.job.attempts) if number in attempt.variations)
+    why, again = f"{work.calls_lost(number)} paid calls", "Hand the picture in again to start anew."
+    if last.outcome in {None, "answered"}:
+        return ProviderTimeout(f"{why} were lost on their way (MaxAttempts), so no further one is made. {again}")
+    message = f"{why} were made, which is all that MaxAttempts allows; the last one ended as {last.outcome}. {again}"
+    return error_from(str(last.outcome), message)
+
+
+def _seed(job_id: str, number: int) -> int:
+    """Return what a server starts from for one variation: the same for the same one, another for every other."""
+    return int.from_bytes(hashlib.sha256(f"{job_id}/{number}".encode()).digest()[:4]) >> 1
