@@ -11,7 +11,14 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 
 from variations.dialects.call import ProviderCall
-from variations.errors import BudgetExhausted, ConfigurationError, JobRunning, SourceNotFound, SourceTooLarge, StorageFailed
+from variations.errors import (
+    BudgetExhausted,
+    ConfigurationError,
+    JobRunning,
+    SourceNotFound,
+    SourceTooLarge,
+    StorageFailed,
+)
 from variations.model import Answer, Attempt, Job, Listing, Order, Picture, SourceLocation, SourceObject, Variation
 from variations.orders import is_job_id
 

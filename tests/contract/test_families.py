@@ -21,7 +21,7 @@ from variations.service import Service
 from tests.contract import simulated
 from tests.contract.scripted import Secrets
 from tests.contract.simulated import serve
-from tests.fakes import FakeJobs, FakeStorage
+from tests.fakes import FakeBudget, FakeJobs, FakeStorage
 from tests.unit.test_service import make_settings
 
 DEAD_ENDS = {simulated.Ollama, simulated.TextToImageOnly}
@@ -46,7 +46,8 @@ class Worker:
         self.settings = make_settings(default_model=server.MODEL, **chosen)
         self.storage, self.jobs, self.events = FakeStorage(), FakeJobs(), []
         interpreter = Interpreter(provider, self.known, self.settings.provider_dialect)
-        self.service = Service(interpreter, self.storage, self.jobs, self.events.append, self.settings)
+        parts = (interpreter, self.storage, self.jobs, FakeBudget(), self.events.append, lambda *_: None, self.settings)
+        self.service = Service(*parts)
         self.numbers = itertools.count(1)
 
     def vary(self, content=None, **options):

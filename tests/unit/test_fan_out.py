@@ -28,7 +28,7 @@ from variations.errors import (
     StorageFailed,
 )
 from variations.model import Answer
-from variations.service import CALLS_AT_ONCE
+from variations.rounds import CALLS_AT_ONCE
 
 from tests.unit.test_service import PREFIX, Crash, Point, World, asked_of, broken, draw, paint
 

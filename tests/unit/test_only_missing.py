@@ -10,7 +10,7 @@ from variations.model import SourceLocation
 from variations.orders import order_of_request
 from variations.service import Service
 
-from tests.fakes import Clock, FakeJobs, FakeProvider, FakeStorage
+from tests.fakes import Clock, FakeBudget, FakeJobs, FakeProvider, FakeStorage
 from tests.unit.test_service import SECONDS, Crash, Point, broken, draw, make_settings, paint
 
 KEY = "uploads/a b+c%20ü(1).png"
@@ -25,7 +25,8 @@ class Shop:
         interpreter = Interpreter(self.provider, None, "auto", self.clock)
         settings = make_settings(allowed_source_buckets=("others",))
         jobs = FakeJobs(self.clock)
-        self.service = Service(interpreter, self.storage, jobs, lambda _: None, settings, self.clock)
+        parts = (interpreter, self.storage, jobs, FakeBudget(), lambda _: None, lambda *_: None, settings)
+        self.service = Service(*parts, clock=self.clock)
         self.storage.buckets["others"] = {}
         self.etag = self.upload()
 

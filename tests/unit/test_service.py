@@ -32,7 +32,7 @@ from variations.model import Answer, ImageModel, Listing, Order, SourceLocation
 from variations.service import FINISH_SECONDS, Service
 from variations.settings import Settings
 
-from tests.fakes import Clock, FakeJobs, FakeProvider, FakeStorage
+from tests.fakes import Clock, FakeBudget, FakeJobs, FakeProvider, FakeStorage
 
 SECONDS = 600.0
 KEY = "a b+c%20ü(1).png"
@@ -73,7 +73,8 @@ class World:
         self.provider = FakeProvider(repeat(paint) if script is None else script)
         self.storage = FakeStorage()
         self.jobs = FakeJobs(self.clock)
-        self.events = []
+        self.budget = FakeBudget(chosen.get("daily_image_limit", 0))
+        self.events, self.aside = [], []
         self.settings = make_settings(**chosen)
         self.order = self.upload()
 
@@ -87,9 +88,13 @@ class World:
     def publish(self, event):
         self.events.append(event)
 
+    def put_aside(self, order, reason):
+        self.aside.append((order, reason))
+
     def deliver(self):
         interpreter = Interpreter(self.provider, self.known, self.settings.provider_dialect, self.clock)
-        service = Service(interpreter, self.storage, self.jobs, self.publish, self.settings, self.clock)
+        parts = (interpreter, self.storage, self.jobs, self.budget, self.publish, self.put_aside, self.settings)
+        service = Service(*parts, clock=self.clock)
         return service.process(self.order, seconds=SECONDS)
 
     def end_lease(self):
