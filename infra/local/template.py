@@ -50,10 +50,12 @@ def packaged(folder: Path, code_uri: str, parameters: Mapping[str, str]) -> dict
     everywhere = template["Globals"]["Function"]
     everywhere.update(CodeUri=code_uri, Runtime=RUNTIME)
     del everywhere["Layers"], template["Resources"]["DependenciesLayer"]
-    concurrency = parameters.get("MaxConcurrency", template["Parameters"]["MaxConcurrency"]["Default"])
     # The emulator hands the value of a Number parameter on as text, and its poller stumbles over that.
     jobs = template["Resources"]["ProcessJobsFunction"]["Properties"]["Events"]["Jobs"]["Properties"]
-    jobs["ScalingConfig"]["MaximumConcurrency"] = int(concurrency)
+    defaults = {name: parameter.get("Default") for name, parameter in template["Parameters"].items()}
+    chosen = {**defaults, **parameters}
+    jobs["ScalingConfig"]["MaximumConcurrency"] = int(chosen["MaxConcurrency"])
+    jobs["BatchSize"] = int(chosen["JobsPerWorker"])
     # CloudFormation wants slashes escaped here; the emulator takes the names as they are.
     api = template["Resources"]["Api"]["Properties"]
     api["BinaryMediaTypes"] = [kind.replace("~1", "/") for kind in api["BinaryMediaTypes"]]
