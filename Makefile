@@ -8,7 +8,7 @@ SAM := $(ENVS)/sam/bin/sam
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down backfill invoke test check format openapi lock build deploy clean python
+.PHONY: help demo up down backfill invoke redrive test check format openapi lock build deploy clean python
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -28,6 +28,9 @@ backfill: up  ## make variations of many pictures: PREFIX=archive/ IMAGES=folder
 
 invoke: up  ## send an event to the local stack: EVENT=events/generate_variations.json
 	@$(RUN) -m infra.local.invoke "$(EVENT)"
+
+redrive: up  ## put failed jobs of the local stack back on the queue
+	@$(RUN) -m infra.local.redrive
 
 test: check  ## check, then run every test: unit, contract, integration, end to end
 	$(RUN) -m pytest

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 # One retry mode for all: three tries with jitter; the default "legacy" mode would hammer a throttled table.
 CLIENT_CONFIG = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 3})
+MAX_BODY_BYTES = 1_000_000  # SQS takes 1,048,576 with the attributes: quotas of SQS, read 2026-11-25
 # For URLs that others use: botocore would sign with the retired version 2, and for the global host, which sends
 # those who come for a new bucket in another region elsewhere, where the signature is not valid.
 S3_CONFIG = CLIENT_CONFIG.merge(
@@ -158,7 +159,7 @@ def set_aside(body: str, reason: str) -> None:
     try:
         client("sqs").send_message(
             QueueUrl=settings().dead_letter_queue_url,
-            MessageBody=body,
+            MessageBody=body.encode()[:MAX_BODY_BYTES].decode(errors="ignore"),
             MessageAttributes={"reason": {"DataType": "String", "StringValue": reason}},
         )
     except (ClientError, BotoCoreError) as error:

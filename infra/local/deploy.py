@@ -16,7 +16,7 @@ from infra.local.template import packaged
 
 STACK_NAME = "image-variations"
 REGION = "us-east-1"
-CODE_BUCKET = "deployment-packages"
+PACKAGES = "deployment-packages"  # a bucket
 DEPLOY_SECONDS = 120.0
 
 
@@ -41,10 +41,13 @@ def deploy(endpoint: str, build_folder: Path, parameters: Mapping[str, str]) -> 
     """
     code = build_code(build_folder)
     aws = session()
-    code_uri = _upload(aws.client("s3", endpoint_url=endpoint), code)
-    template = packaged(ROOT, code_uri, parameters)
+    s3 = aws.client("s3", endpoint_url=endpoint)
+    s3.create_bucket(Bucket=PACKAGES)
+    template = packaged(ROOT, f"s3://{PACKAGES}/{_upload(s3, code, 'zip')}", parameters)
+    template_key = _upload(s3, json.dumps(template).encode(), "json")
     cloudformation = aws.client("cloudformation", endpoint_url=endpoint)
-    _create_or_update(cloudformation, template, parameters)
+    # By its address, as CloudFormation takes no more than 51,200 bytes with the request itself.
+    _create_or_update(cloudformation, f"{endpoint}/{PACKAGES}/{template_key}", parameters)
     outputs = _wait(cloudformation)
     resources = _resources(cloudformation)
     _put_gateway_responses(aws.client("apigateway", endpoint_url=endpoint), resources["Api"], template, parameters)
@@ -56,6 +59,7 @@ def deploy(endpoint: str, build_folder: Path, parameters: Mapping[str, str]) -> 
         "api_url": f"{endpoint}/_aws/execute-api/{resources['Api']}/v1",
         "api_key": keys["default"],
         "client_keys_secret": outputs["ClientKeysSecret"],
+        "provider_secret": outputs["ProviderSecret"],
         "uploads_bucket": outputs["UploadsBucket"],
         "upload_prefix": outputs["UploadPrefix"],
         "results_bucket": outputs["ResultsBucket"],
@@ -72,17 +76,16 @@ def deploy(endpoint: str, build_folder: Path, parameters: Mapping[str, str]) -> 
     }
 
 
-def _upload(s3: Any, code: bytes) -> str:
-    key = f"{hashlib.sha256(code).hexdigest()}.zip"
-    s3.create_bucket(Bucket=CODE_BUCKET)
-    s3.put_object(Bucket=CODE_BUCKET, Key=key, Body=code)
-    return f"s3://{CODE_BUCKET}/{key}"
+def _upload(s3: Any, package: bytes, suffix: str) -> str:
+    key = f"{hashlib.sha256(package).hexdigest()}.{suffix}"
+    s3.put_object(Bucket=PACKAGES, Key=key, Body=package)
+    return key
 
 
-def _create_or_update(cloudformation: Any, template: Mapping[str, Any], parameters: Mapping[str, str]) -> None:
+def _create_or_update(cloudformation: Any, template_url: str, parameters: Mapping[str, str]) -> None:
     wanted = {
         "StackName": STACK_NAME,
-        "TemplateBody": json.dumps(template),
+        "TemplateURL": template_url,
         "Parameters": [{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
         "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
     }

@@ -8,7 +8,6 @@ and the picture it speaks of is put where it says.
 import argparse
 import json
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +48,6 @@ def deliver(stack: RunningStack, batch: dict[str, Any]) -> None:
     before, dead = stack.manifests(PREFIX), stack.waiting("dead_letter_queue_url")
     for record in batch["Records"]:
         stack.sqs.send_message(QueueUrl=stack["jobs_queue_url"], MessageBody=record["body"])
-    time.sleep(0.5)  # or the queue may look empty because nothing is on it yet
     for _ in stack.work_off(WAIT_SECONDS):
         pass
     after = stack.manifests(PREFIX)

@@ -41,14 +41,19 @@ TABLE = {
     "ProviderRefused": (422, False),
     "IdempotencyKeyReused": (422, False),
     "ProviderBusy": (429, True),
+    "ProviderDown": (429, True),  # nobody asked it, so nothing was billed
+    "BudgetExhausted": (429, False),  # until midnight: a message would come back too often by then
     "ProviderDenied": (502, False),
     "ProviderFailed": (502, False),  # but for those answers that `refusals` marks
     "ProviderUnreachable": (502, True),
     "ProviderError": (502, False),
     "ProviderTimeout": (504, False),
     "JobRunning": (504, True),  # a worker's message comes back when the lease of the other one ends
+    "OutOfTime": (504, True),  # the next delivery has an invocation of its own
     "StorageFailed": (503, True),
+    "CallsStopped": (503, True),
     "ConfigurationError": (500, False),
+    "WorkerDied": (500, False),
     "VariationError": (500, False),
 }
 every_class = pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
@@ -97,6 +102,17 @@ def test_an_error_without_a_row_has_the_status_of_its_nearest_ancestor():
     parent = type("Parent", (errors.ProviderTimeout,), {})
 
     assert http_api.status_of(type("Child", (parent,), {})) == 504
+
+
+def test_the_table_has_a_row_for_each_class_and_for_nothing_else():
+    assert TABLE.keys() == {kind.__name__ for kind in CLASSES}
+
+
+def test_a_provider_that_is_down_is_a_busy_one_to_whoever_does_not_tell_them_apart():
+    error = error_from("provider_down", "Jobs wait.")
+
+    assert isinstance(error, errors.ProviderBusy)
+    assert (type(error), error.code) == (errors.ProviderDown, "provider_down")
 
 
 def test_one_error_may_be_retryable_without_changing_its_class():
