@@ -29,7 +29,7 @@ from variations.errors import (
 )
 from variations.interpreter import Interpreter
 from variations.model import Answer, ImageModel, Listing, Order, SourceLocation
-from variations.service import FINISH_SECONDS, Service
+from variations.service import FINISH_SECONDS, Service, unguarded
 from variations.settings import Settings
 
 from tests.fakes import Clock, FakeBudget, FakeJobs, FakeProvider, FakeStorage
@@ -91,11 +91,11 @@ class World:
     def put_aside(self, order, reason):
         self.aside.append((order, reason))
 
-    def deliver(self):
+    def deliver(self, *, seconds=SECONDS, late=False, guard=unguarded):
         interpreter = Interpreter(self.provider, self.known, self.settings.provider_dialect, self.clock)
         parts = (interpreter, self.storage, self.jobs, self.budget, self.publish, self.put_aside, self.settings)
-        service = Service(*parts, clock=self.clock)
-        return service.process(self.order, seconds=SECONDS)
+        service = Service(*parts, guard=guard, clock=self.clock)
+        return service.process(self.order, seconds=seconds, late=late)
 
     def end_lease(self):
         self.clock.now += SECONDS + 1
