@@ -152,12 +152,13 @@ class FakeBudget:
     limit: int = 0
     images: int = 0
 
-    def reserve(self, caller: str, images: int) -> None:
+    def reserve(self, caller: str, images: int) -> str:
         if self.limit and self.images + images > self.limit:
             raise BudgetExhausted("The images are used up.", retry_after_seconds=3600)
         self.images += images
+        return "2026-11-22"
 
-    def give_back(self, caller: str, images: int) -> None:
+    def give_back(self, day: str, caller: str, images: int) -> None:
         self.images -= images
 
 

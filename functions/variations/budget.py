@@ -5,6 +5,7 @@ a call is made and down again by what was surely not billed; a worker that dies 
 too low.
 """
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,26 +28,34 @@ class Budget:
 
     def counted(self) -> int:
         """Return how many images the whole stack has counted today."""
-        return int((self.table.get(self._key()) or {}).get("images", 0))
+        return int((self.table.get(_key(self._today())) or {}).get("images", 0))
 
-    def reserve(self, caller: str, images: int) -> None:
+    def reserve(self, caller: str, images: int) -> str:
         """Count images that are about to be paid for.
+
+        Returns:
+            The day they count for, by which they can be given back.
 
         Raises:
             BudgetExhausted: they would be too many; `retry_after_seconds` is the time until the next UTC day.
             StorageFailed, ConfigurationError: as `Table.update`; nothing is counted for this stack then.
         """
-        self._add(self._key(), images, self.images_a_day, "DailyImageLimit")
+        day = self._today()
+        self._add(_key(day), images, self.images_a_day, "DailyImageLimit")
         try:
-            self._add(self._key(caller), images, self.images_a_day_and_caller, "DailyImageLimitPerCaller")
+            self._add(_key(day, caller), images, self.images_a_day_and_caller, "DailyImageLimitPerCaller")
         except BudgetExhausted:
-            self._take_back(self._key(), images, self.images_a_day)
+            self._take_back(_key(day), images, self.images_a_day)
             raise
+        return day
 
-    def give_back(self, caller: str, images: int) -> None:
-        """Take back what was counted and surely not billed."""
-        self._take_back(self._key(), images, self.images_a_day)
-        self._take_back(self._key(caller), images, self.images_a_day_and_caller)
+    def give_back(self, day: str, caller: str, images: int) -> None:
+        """Take back what was counted on a day and surely not billed."""
+        self._take_back(_key(day), images, self.images_a_day)
+        self._take_back(_key(day, caller), images, self.images_a_day_and_caller)
+
+    def _today(self) -> str:
+        return datetime.fromtimestamp(self.clock(), UTC).date().isoformat()
 
     def _add(self, key: str, images: int, limit: int, parameter: str) -> None:
         if not limit:
@@ -72,8 +81,9 @@ class Budget:
 
     def _take_back(self, key: str, images: int, limit: int) -> None:
         if limit:
-            self.table.update(key, "SET images = images - :images", "images >= :images", images=images)
+            with contextlib.suppress(ConditionFailed):  # there is no limit any more, or was none when it was counted
+                self.table.update(key, "SET images = images - :images", "images >= :images", images=images)
 
-    def _key(self, caller: str | None = None) -> str:
-        day = datetime.fromtimestamp(self.clock(), UTC).date().isoformat()
-        return f"budget#{day}" if caller is None else f"budget#{day}#{caller}"
+
+def _key(day: str, caller: str | None = None) -> str:
+    return f"budget#{day}" if caller is None else f"budget#{day}#{caller}"

@@ -53,8 +53,8 @@ class Jobs(Protocol):
 class Budget(Protocol):
     """Where images are counted before they are paid for: `budget.Budget`, or a fake."""
 
-    def reserve(self, caller: str, images: int) -> None:
-        """Count images; raise BudgetExhausted when they are too many."""
+    def reserve(self, caller: str, images: int) -> str:
+        """Count images, and return for which day; raise BudgetExhausted when they are too many."""
 
-    def give_back(self, caller: str, images: int) -> None:
-        """Take back what was surely not billed."""
+    def give_back(self, day: str, caller: str, images: int) -> None:
+        """Take back what was counted on a day and surely not billed."""

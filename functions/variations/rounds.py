@@ -72,41 +72,41 @@ class Rounds:
         home; the failure is raised in the end.
         """
         failures: list[VariationError] = []
-        calls: dict[Future[Answer], Attempt] = {}
+        calls: dict[Future[Answer], tuple[Attempt, str]] = {}
         with ThreadPoolExecutor(len(parts)) as pool:
             try:
                 for part in parts:
-                    call, attempt = self._begin(part)
-                    calls[pool.submit(self.conversation.send, call, deadline=self.until)] = attempt
+                    call, attempt, day = self._begin(part)
+                    calls[pool.submit(self.conversation.send, call, deadline=self.until)] = attempt, day
             except VariationError as error:
                 failures.append(error)
             for ended in as_completed(calls):
                 try:
-                    yield self._take(calls[ended], ended)
+                    yield self._take(*calls[ended], ended)
                 except VariationError as error:
                     failures.append(error)
         if failures:
             raise next((error for error in failures if error.retryable), failures[0])
 
-    def _begin(self, part: list[int]) -> tuple[ProviderCall, Attempt]:
-        """Count and write down a paid call, before it is made."""
+    def _begin(self, part: list[int]) -> tuple[ProviderCall, Attempt, str]:
+        """Count and write down a paid call, before it is made; the day it counts for comes last."""
         work, order = self.work, self.work.job.order
         call = self.conversation.write(len(part), _seed(order.job_id, part[0]))
-        self.budget.reserve(order.caller, len(part))
+        day = self.budget.reserve(order.caller, len(part))
         try:
             work.job = self.jobs.record_attempt(work.job, part)
         except VariationError:
-            self._give_back(len(part))
+            self._give_back(day, len(part))
             raise
-        return call, work.job.attempts[-1]
+        return call, work.job.attempts[-1], day
 
-    def _give_back(self, images: int) -> None:
+    def _give_back(self, day: str, images: int) -> None:
         """Take back from the day's count what was surely not billed, if that can be done just now."""
         if images > 0:
             with contextlib.suppress(StorageFailed):
-                self.budget.give_back(self.work.job.order.caller, images)
+                self.budget.give_back(day, self.work.job.order.caller, images)
 
-    def _take(self, attempt: Attempt, ended: "Future[Answer]") -> list[int]:
+    def _take(self, attempt: Attempt, day: str, ended: "Future[Answer]") -> list[int]:
         """Put the end of a paid call on record, and store the pictures it brought."""
         work = self.work
         try:
@@ -115,17 +115,17 @@ class Rounds:
             outcome = replace(attempt, outcome=error.code, request_id=error.provider_request_id)
             work.job = self.jobs.record_outcome(work.job, outcome)
             if error.code in SURELY_NOT_BILLED:
-                self._give_back(len(attempt.variations))
+                self._give_back(day, len(attempt.variations))
             raise
         # A provider that makes one whatever n is was asked, and paid, for the first one alone.
         numbers = list(attempt.variations[:1] if answer.came == 1 else attempt.variations)
         outcome = replace(attempt, outcome="answered", request_id=answer.request_id, variations=tuple(numbers))
         with contextlib.suppress(StorageFailed):  # the pictures are here and paid for: store them first of all
             work.job = self.jobs.record_outcome(work.job, outcome)
-        self._give_back(len(attempt.variations) - answer.came)
         work.usage = add_usage(work.usage, answer.usage)
         work.warnings.extend(answer.warnings)
         self._store(numbers, answer)
+        self._give_back(day, len(attempt.variations) - answer.came)
         return numbers
 
     def _store(self, numbers: list[int], answer: Answer) -> None:

@@ -74,9 +74,11 @@ class Service:
         until = time.monotonic() + seconds - FINISH_SECONDS
         job, manifest = self.jobs.begin(order, lease_seconds=seconds), None
         prefix = job.order.results_prefix
-        if not job.is_finished and late and not job.attempts and (manifest := self._find_manifest(prefix)):
-            return self.jobs.finish(job, manifest["state"])  # long done, told and forgotten
-        if not job.is_finished:
+        if not job.is_finished and late and not (job.attempts or job.redrives):
+            manifest = self._find_manifest(prefix)  # of a job that ended before its record expired
+        if manifest:
+            job = self._record_end(job, manifest)
+        elif not job.is_finished:
             last_call = until - min(CALL_SECONDS, (seconds - FINISH_SECONDS) / 2)
             job, manifest = self.generate(job, until=until, last_call=last_call, late=late)
             job = self._finish(job, manifest)
@@ -87,6 +89,10 @@ class Service:
             self.publish(write_completion(manifest, self.settings.results_bucket, prefix))
             self.jobs.record_announcement(job)
         return job
+
+    def _record_end(self, job: Job, manifest: Mapping[str, Any]) -> Job:
+        failed = manifest["state"] == "failed"
+        return self.jobs.finish(job, manifest["state"], manifest["error"]["code"] if failed else None)
 
     def _find_manifest(self, prefix: str) -> dict[str, Any] | None:
         with contextlib.suppress(SourceNotFound):
@@ -137,8 +143,7 @@ class Service:
     def _finish(self, job: Job, manifest: Mapping[str, Any]) -> Job:
         try:
             self.storage.store_manifest(job.order.results_prefix, manifest)
-            failed = manifest["state"] == "failed"
-            return self.jobs.finish(job, manifest["state"], manifest["error"]["code"] if failed else None)
+            return self._record_end(job, manifest)
         except StorageFailed:
             with contextlib.suppress(VariationError):  # its lease would end all the same, only later
                 self.jobs.release(job)
