@@ -43,9 +43,7 @@ def process_record(record: SQSRecord, context: LambdaContext) -> bool:
         return put_back(record, error)
     except Exception as error:
         logger.exception("a message made us stumble")
-        if receive_count(record) < MAX_SURPRISES:
-            return put_back(record, error)
-        set_aside(record.body, f"The worker stumbles over it: {error!r:.500}")
+        return put_back(record, error) if receive_count(record) < MAX_SURPRISES else give_up(record, error)
     finally:
         logger.thread_safe_clear_keys()
     return True
@@ -101,6 +99,15 @@ def put_back(record: SQSRecord, error: Exception) -> bool:
     with suppress(ClientError, BotoCoreError):  # then it comes again when it was to be hidden until
         hide(record, wait)
     return False
+
+
+def give_up(record: SQSRecord, error: Exception) -> bool:
+    """Set a message aside, and return whether that was done."""
+    try:
+        set_aside(record.body, f"The worker stumbles over it: {repr(error)[:500]}")
+    except VariationError as failure:
+        return put_back(record, failure)
+    return True
 
 
 def seconds_to_wait(error: Exception, receives: int) -> int:

@@ -192,6 +192,7 @@ class Jobs:
 def _job(item: dict[str, Any]) -> Job:
     order = dict(item["job_order"])
     order["source"] = SourceLocation(**order["source"])
+    order["redrive"] = int(order.get("redrive", 0))
     order["options"] = {name: _plain(value) for name, value in order["options"].items()}
     return Job(
         order=Order(**order),
