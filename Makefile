@@ -33,7 +33,8 @@ redrive: up  ## put failed jobs of the local stack back on the queue
 	@$(RUN) -m infra.local.redrive
 
 test: check  ## check, then run every test: unit, contract, integration, end to end
-	$(RUN) -m pytest
+	$(RUN) -m pytest --numprocesses 2 --dist loadfile tests/unit tests/contract tests/integration
+	$(RUN) -m pytest tests/e2e
 
 check: $(ENVS)/project/.dev $(ENVS)/emulator/.installed $(ENVS)/sam/.installed  ## lint, types, template
 	$(RUN) -m ruff format --check .
