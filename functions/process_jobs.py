@@ -18,7 +18,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import BotoCoreError, ClientError
 from variations import wiring
-from variations.errors import VariationError
+from variations.errors import StorageFailed, VariationError
 from variations.messages import parse_message
 from variations.model import Order
 from variations.orders import UPLOADER, write_order
@@ -30,7 +30,7 @@ MAX_WAIT_SECONDS = 900.0
 LEASE_MARGIN_SECONDS = 5
 MAX_HIDDEN_SECONDS = 9 * 3600  # SQS hides a message for 12 hours at most, from when it was received
 LATE_SECONDS = 12 * 3600  # a message of that age may be of a job whose record has expired
-MAX_SURPRISES = 5  # deliveries of a message over which we stumble ourselves; then it is set aside
+MAX_SURPRISES = 20  # deliveries after which a message over which we stumble is set aside; jobs count for themselves
 
 
 def process_record(record: SQSRecord, context: LambdaContext) -> bool:
@@ -96,7 +96,7 @@ def put_back(record: SQSRecord, error: Exception) -> bool:
     wait = seconds_to_wait(error, receive_count(record))
     logger.warning("message goes back to the queue", reason=repr(error), seconds=wait)
     metrics.add_metric("JobsReturned", MetricUnit.Count, 1)
-    with suppress(ClientError, BotoCoreError):  # then it comes again when it was to be hidden until
+    with suppress(StorageFailed):  # then it comes again when it was to be hidden until
         hide(record, wait)
     return False
 
@@ -126,10 +126,17 @@ def receive_count(record: SQSRecord) -> int:
 
 
 def hide(record: SQSRecord, seconds: int) -> None:
-    """Make a message come again after `seconds`, instead of after the queue's own long timeout."""
-    wiring.client("sqs").change_message_visibility(
-        QueueUrl=wiring.settings().jobs_queue_url, ReceiptHandle=record.receipt_handle, VisibilityTimeout=seconds
-    )
+    """Make a message come again after `seconds`, instead of after the queue's own long timeout.
+
+    Raises:
+        StorageFailed: the queue did not do so.
+    """
+    try:
+        wiring.client("sqs").change_message_visibility(
+            QueueUrl=wiring.settings().jobs_queue_url, ReceiptHandle=record.receipt_handle, VisibilityTimeout=seconds
+        )
+    except (ClientError, BotoCoreError) as error:
+        raise StorageFailed(f"The jobs queue failed: {type(error).__name__}.") from error
 
 
 def set_aside(body: str, reason: str) -> None:

@@ -200,6 +200,11 @@ class FakeJobs:
         self._write(job, "queued")
         self.leases[job.order.job_id] = 0
 
+    def release_after_stumble(self, job: Job) -> None:
+        deaths = self.jobs[job.order.job_id].deaths + 1
+        self._write(job, "queued", deaths=deaths)
+        self.leases[job.order.job_id] = 0
+
     def finish(self, job: Job, state: str, error: str | None = None) -> Job:
         self._write(job, state, error=error)
         return replace(job, state=state, error=error)

@@ -141,6 +141,11 @@ class Jobs:
         """Give a job back: the next delivery of its message goes on with it."""
         self._write(job, "queued", "running_until = :never", never=0)
 
+    def release_after_stumble(self, job: Job) -> None:
+        """Give a job back over which the worker stumbled, and count it as if the worker had died."""
+        stumbled = "running_until = :never, deaths = if_not_exists(deaths, :never) + :one"
+        self._write(job, "queued", stumbled, never=0, one=1)
+
     def finish(self, job: Job, state: str, error: str | None = None) -> Job:
         """End a job for good; a failed one by the code of its error."""
         self._write(job, state, "finished_at = :now, job_error = :error", now=int(self.clock()), error=error)

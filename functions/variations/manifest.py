@@ -8,7 +8,14 @@ from typing import Any
 from .errors import VariationError
 from .model import Adjustment, Job, Picture, SourceObject, Variation, VariationRequest
 
-SURELY_NOT_BILLED = {"provider_busy", "provider_unreachable", "invalid_request"}
+# The last two come from reading our own key, before anything is sent.
+SURELY_NOT_BILLED = {
+    "provider_busy",
+    "provider_unreachable",
+    "invalid_request",
+    "storage_failed",
+    "configuration_error",
+}
 
 
 @dataclass

@@ -43,6 +43,9 @@ class Jobs(Protocol):
     def release(self, job: Job) -> None:
         """Give the job back to the queue."""
 
+    def release_after_stumble(self, job: Job) -> None:
+        """Give the job back, and count that the worker stumbled over it."""
+
     def finish(self, job: Job, state: str, error: str | None = None) -> Job:
         """End the job for good."""
 

@@ -158,7 +158,9 @@ def _spent(work: Work, number: int) -> VariationError:
     if last.outcome in {None, "answered"}:
         return ProviderTimeout(f"{why} were lost on their way (MaxAttempts), so no further one is made. {again}")
     message = f"{why} were made, which is all that MaxAttempts allows; the last one ended as {last.outcome}. {again}"
-    return error_from(str(last.outcome), message)
+    error = error_from(str(last.outcome), message)
+    error.retryable = False
+    return error
 
 
 def _seed(job_id: str, number: int) -> int:

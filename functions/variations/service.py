@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .errors import CallsStopped, ProviderFailed, SourceNotFound, StorageFailed, VariationError, WorkerDied
+from .errors import CallsStopped, ProviderFailed, SourceNotFound, VariationError, WorkerDied
 from .interpreter import Interpreter
 from .manifest import Work, write_manifest
 from .messages import write_completion
@@ -21,7 +21,7 @@ from .settings import Settings
 
 FINISH_SECONDS = 30.0  # to scale and store ten pictures after an answer that came at the last moment
 CALL_SECONDS = 240.0  # so much must be left for a paid call to be begun: gpt-image-2 takes up to 200 s
-MAX_DEATHS = 5  # of workers over one job; whatever kills them will do so again
+MAX_DEATHS = 5  # of workers over one job, stumbles included; whatever it is will happen again
 STOPPED_SECONDS = 900.0  # how long a job waits before it looks again whether calls are allowed
 # Failed for a reason that the operator or time may do away with: such jobs can be put back.
 REDRIVABLE = {
@@ -128,7 +128,10 @@ class Service:
         work, failure = Work(job), None
         try:
             if job.deaths >= MAX_DEATHS:
-                raise WorkerDied(f"{job.deaths} workers died over this job; the picture may be too large for them.")
+                raise WorkerDied(
+                    f"{job.deaths} workers died or stumbled over this job; their log says why. "
+                    "The picture may be too large for their memory."
+                )
             request, picture = prepare(work, self.storage.fetch_source, self.settings)
             if job.attempts or late:
                 work.results = self.storage.list_results(job.order.results_prefix)
@@ -138,14 +141,18 @@ class Service:
                 self.jobs.release(work.job)
                 raise
             failure = error
+        except Exception:
+            with contextlib.suppress(VariationError):  # its lease would end all the same, only later
+                self.jobs.release_after_stumble(work.job)
+            raise
         return work.job, write_manifest(work, failure, self.clock())
 
     def _finish(self, job: Job, manifest: Mapping[str, Any]) -> Job:
         try:
             self.storage.store_manifest(job.order.results_prefix, manifest)
             return self._record_end(job, manifest)
-        except StorageFailed:
-            with contextlib.suppress(VariationError):  # its lease would end all the same, only later
+        except VariationError:
+            with contextlib.suppress(VariationError):
                 self.jobs.release(job)
             raise
 

@@ -9,6 +9,7 @@ import pytest
 from variations.errors import (
     BudgetExhausted,
     CallsStopped,
+    ConfigurationError,
     OutOfTime,
     ProviderBusy,
     ProviderDenied,
@@ -324,3 +325,33 @@ def test_a_message_in_time_does_not_look_for_what_cannot_be_there():
     world.deliver()
 
     assert seen == []
+
+
+def test_a_job_over_which_the_worker_stumbles_is_released_at_once_and_fails_in_the_end():
+    world = World()
+    for _ in range(MAX_DEATHS):
+        with broken(world, Point("storage", "fetch_source"), ZeroDivisionError()), pytest.raises(ZeroDivisionError):
+            world.deliver()
+        assert world.jobs.jobs["job-1"].state == "queued"
+
+    assert world.deliver().error == "worker_died"
+
+
+def test_calls_that_failed_before_our_key_was_read_do_not_use_up_a_job():
+    world = World([StorageFailed("Secrets Manager failed.")] * 5 + [paint], daily_image_limit=3)
+    for _ in range(5):
+        with pytest.raises(StorageFailed):
+            world.deliver()
+
+    assert world.deliver().state == "succeeded"
+    assert world.budget.images == 3
+
+
+def test_a_job_whose_manifest_may_not_be_stored_waits_with_what_it_has():
+    world = World()
+    with broken(world, Point("storage", "store_manifest"), ConfigurationError("Denied.")):
+        with pytest.raises(ConfigurationError):
+            world.deliver()
+
+    assert world.jobs.jobs["job-1"].state == "queued"
+    assert (world.deliver().state, len(world.provider.calls)) == ("succeeded", 1)
