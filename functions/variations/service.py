@@ -127,15 +127,7 @@ class Service:
         """
         work, failure = Work(job), None
         try:
-            if job.deaths >= MAX_DEATHS:
-                raise WorkerDied(
-                    f"{job.deaths} workers died or stumbled over this job; their log says why. "
-                    "The picture may be too large for their memory."
-                )
-            request, picture = prepare(work, self.storage.fetch_source, self.settings)
-            if job.attempts or late:
-                work.results = self.storage.list_results(job.order.results_prefix)
-            self.guard(lambda: self._make_missing(work, request, picture, until, last_call))
+            self._work_on(work, until, last_call, late=late)
         except VariationError as error:
             if error.retryable and not self._is_last_attempt(work, error):
                 self.jobs.release(work.job)
@@ -146,6 +138,18 @@ class Service:
                 self.jobs.release_after_stumble(work.job)
             raise
         return work.job, write_manifest(work, failure, self.clock())
+
+    def _work_on(self, work: Work, until: float, last_call: float, *, late: bool) -> None:
+        job = work.job
+        if job.deaths >= MAX_DEATHS:
+            raise WorkerDied(
+                f"{job.deaths} workers died or stumbled over this job; their log says why. "
+                "The picture may be too large for their memory."
+            )
+        request, picture = prepare(work, self.storage.fetch_source, self.settings)
+        if job.attempts or late:
+            work.results = self.storage.list_results(job.order.results_prefix)
+        self.guard(lambda: self._make_missing(work, request, picture, until, last_call))
 
     def _finish(self, job: Job, manifest: Mapping[str, Any]) -> Job:
         try:

@@ -349,9 +349,9 @@ def test_calls_that_failed_before_our_key_was_read_do_not_use_up_a_job():
 
 def test_a_job_whose_manifest_may_not_be_stored_waits_with_what_it_has():
     world = World()
-    with broken(world, Point("storage", "store_manifest"), ConfigurationError("Denied.")):
-        with pytest.raises(ConfigurationError):
-            world.deliver()
+    denied = ConfigurationError("Denied.")
+    with broken(world, Point("storage", "store_manifest"), denied), pytest.raises(ConfigurationError):
+        world.deliver()
 
     assert world.jobs.jobs["job-1"].state == "queued"
     assert (world.deliver().state, len(world.provider.calls)) == ("succeeded", 1)
