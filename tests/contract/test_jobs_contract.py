@@ -266,6 +266,132 @@ def test_an_announcement_is_remembered_and_changes_nothing_else(books):
     assert books.begin() == replace(finished, announced=True)
 
 
+# Deaths, ends and new beginnings
+
+
+def test_each_takeover_counts_a_death(books):
+    assert books.begin().deaths == 0
+
+    assert [books.take_over().deaths for _ in range(3)] == [1, 2, 3]
+
+
+def test_a_worker_that_gives_its_job_back_has_not_died(books):
+    books.jobs.release(books.begin())
+    books.clock.now += LEASE + 1
+
+    assert books.begin().deaths == 0
+
+
+def test_a_worker_that_stumbled_gives_its_job_back_at_once_and_counts_as_a_dead_one(books):
+    books.begin()
+    job = books.jobs.record_attempt(books.take_over(), [1])
+
+    books.jobs.release_after_stumble(job)
+
+    again = books.begin()
+    assert (again.deaths, again.attempts, again.run != job.run) == (2, job.attempts, True)
+
+
+def test_a_worker_that_stumbles_after_a_takeover_counts_for_nothing(books):
+    old = books.begin()
+    new = books.take_over()
+
+    with pytest.raises(JobRunning):
+        books.jobs.release_after_stumble(old)
+    with pytest.raises(JobRunning):
+        books.begin()
+    assert books.jobs.record_attempt(new, [1]).deaths == 1
+    assert books.take_over().deaths == 2
+
+
+@pytest.mark.parametrize("error", ["provider_denied", None], ids=str)
+def test_a_failed_job_keeps_the_code_of_its_error(books, error):
+    finished = books.jobs.finish(books.begin(), "failed", error)
+
+    assert finished.error == error
+    assert books.begin().error == error
+
+
+def fail(books, order=ORDER, attempts=2):
+    """Let a job fail after some paid calls and a death, and announce it."""
+    books.begin(order)
+    job = books.take_over(order)
+    for _ in range(attempts):
+        job = end(books.jobs, books.jobs.record_attempt(job, [1, 2]), "provider_denied")
+    job = books.jobs.finish(job, "failed", "provider_denied")
+    books.jobs.record_announcement(job)
+    return job
+
+
+def test_a_redrive_begins_a_failed_job_anew_and_forgives_its_calls_and_deaths(books):
+    failed = fail(books)
+
+    job = books.begin(replace(ORDER, redrive=1))
+
+    assert (job.state, job.redrives, job.forgiven, job.deaths, job.announced) == ("running", 1, 2, 0, False)
+    assert (job.attempts, job.created_at) == (failed.attempts, failed.created_at)
+    assert job.run != failed.run
+
+
+def test_calls_after_a_redrive_come_after_those_that_were_forgiven(books):
+    fail(books)
+    job = books.begin(replace(ORDER, redrive=1))
+
+    job = end(books.jobs, books.jobs.record_attempt(job, [1]), "answered")
+    finished = books.jobs.finish(job, "succeeded")
+
+    found = books.begin()
+    assert [attempt.number for attempt in found.attempts] == [1, 2, 3]
+    assert (found.state, found.error, found.forgiven) == ("succeeded", None, 2)
+    assert found == finished
+
+
+def test_a_redrive_begins_a_job_once_however_often_it_comes(books):
+    fail(books)
+    again = replace(ORDER, redrive=1)
+    job = books.begin(again)
+
+    with pytest.raises(JobRunning):
+        books.begin(again)
+    books.jobs.finish(job, "failed", "provider_denied")
+
+    for order in (again, ORDER):
+        found = books.begin(order)
+        assert (found.state, found.redrives, found.run) == ("failed", 1, job.run)
+    assert books.begin(replace(ORDER, redrive=2)).redrives == 2
+
+
+def test_a_worker_from_before_a_redrive_can_write_nothing(books):
+    old = fail(books)
+    books.begin(replace(ORDER, redrive=1))
+
+    for write in (
+        lambda: books.jobs.record_attempt(old, [1]),
+        lambda: books.jobs.release(old),
+        lambda: books.jobs.finish(old, "failed", "provider_denied"),
+    ):
+        with pytest.raises(JobRunning):
+            write()
+
+
+@pytest.mark.parametrize("state", ["succeeded", "partial"])
+def test_a_job_that_ended_well_is_not_begun_again_by_a_redrive(books, state):
+    finished = books.jobs.finish(books.begin(), state)
+
+    assert books.begin(replace(ORDER, redrive=1)) == finished
+
+
+def test_a_redrive_of_a_job_that_runs_waits_for_its_lease_and_forgives_nothing(books):
+    job = books.jobs.record_attempt(books.begin(), [1])
+    again = replace(ORDER, redrive=1)
+    with pytest.raises(JobRunning):
+        books.begin(again)
+
+    taken = books.take_over(again)
+
+    assert (taken.redrives, taken.forgiven, taken.deaths, taken.attempts) == (0, 0, 1, job.attempts)
+
+
 # What only the table knows
 
 

@@ -51,7 +51,7 @@ def test_jobs_that_a_wrong_key_made_fail_are_made_once_the_key_is_right(stack, r
 
 
 def test_pictures_beyond_the_budget_are_made_when_there_is_one_again(stack, running):
-    stack.reload(DailyImageLimit="3")
+    stack.reload(DailyImageLimitPerCaller="3")
     try:
         first = stack.vary("budget/first.jpg", PICTURE, **SMALL)
         second = stack.vary("budget/second.jpg", PICTURE, **SMALL)
@@ -59,7 +59,7 @@ def test_pictures_beyond_the_budget_are_made_when_there_is_one_again(stack, runn
         assert second["error"]["code"] == "budget_exhausted"
         assert len(stack.calls()) == 1
     finally:
-        stack.reload(DailyImageLimit="0")
+        stack.reload(DailyImageLimitPerCaller="0")
     stack.wait_until(lambda: running.waiting("dead_letter_queue_url") == 1)
 
     put_back(running)

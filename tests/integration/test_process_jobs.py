@@ -2,15 +2,20 @@
 
 import io
 import json
+import threading
+import time
+from types import SimpleNamespace
 
 import jsonschema_rs
 import process_jobs
 import pytest
 import requests
 from PIL import Image
-from variations import wiring
-from variations.errors import StorageFailed
+from variations import rounds, wiring
+from variations.errors import ConfigurationError, StorageFailed
 from variations.messages import parse_message
+from variations.provider import Provider
+from variations.storage import Storage
 
 from tests.conftest import ROOT, event
 from tests.integration.conftest import counted, picture
@@ -40,21 +45,40 @@ def uploaded(key=KEY, sequencer="00617F08299329D189", **changes):
 def deliver(aws, image_server, context):
     """Deliver a message: of an upload, or any other; tell of each failure whether it is that of the message."""
 
-    def deliver(key=KEY, body=None, **changes):
-        batch = event("process_jobs")
-        record = batch["Records"][0]
+    def deliver(key=KEY, body=None, *, receives=1, **changes):
         written = body if isinstance(body, str) else json.dumps(body)
         written = uploaded(key, **changes) if body is None else written
-        sent = aws.sqs.send_message(QueueUrl=aws.queue_url, MessageBody=written)
-        received = aws.sqs.receive_message(QueueUrl=aws.queue_url)["Messages"][0]
-        assert received["MessageId"] == sent["MessageId"]
-        record.update(messageId=sent["MessageId"], receiptHandle=received["ReceiptHandle"], body=received["Body"])
-        failures = process_jobs.handler(batch, context)["batchItemFailures"]
+        record = take(aws, written, receives)
+        failures = process_jobs.handler({"Records": [record]}, context)["batchItemFailures"]
         if not failures:
-            aws.sqs.delete_message(QueueUrl=aws.queue_url, ReceiptHandle=received["ReceiptHandle"])
-        return [failure["itemIdentifier"] == sent["MessageId"] for failure in failures]
+            aws.sqs.delete_message(QueueUrl=aws.queue_url, ReceiptHandle=record["receiptHandle"])
+        return [failure["itemIdentifier"] == record["messageId"] for failure in failures]
 
     return deliver
+
+
+@pytest.fixture
+def deliver_together(aws, image_server, context):
+    """Deliver several messages as one batch; return those that must come again, in the order of the batch."""
+
+    def deliver_together(*bodies):
+        records = [take(aws, body) for body in bodies]
+        failures = process_jobs.handler({"Records": records}, context)["batchItemFailures"]
+        failed = {failure["itemIdentifier"] for failure in failures}
+        return [record["messageId"] in failed for record in records]
+
+    return deliver_together
+
+
+def take(aws, body, receives=1):
+    """Put a message on the queue and take it off again, as SQS hands it to the worker."""
+    sent = aws.sqs.send_message(QueueUrl=aws.queue_url, MessageBody=body)
+    received = aws.sqs.receive_message(QueueUrl=aws.queue_url)["Messages"][0]
+    assert received["MessageId"] == sent["MessageId"]
+    (record,) = event("process_jobs")["Records"]
+    told = {"ApproximateReceiveCount": str(receives), "SentTimestamp": str(int(time.time() * 1000))}
+    record.update(messageId=sent["MessageId"], receiptHandle=received["ReceiptHandle"], body=received["Body"])
+    return {**record, "attributes": {**record["attributes"], **told}}
 
 
 def test_an_uploaded_picture_becomes_variations_and_a_manifest_beside_its_key(aws, deliver):
@@ -370,6 +394,360 @@ def test_nothing_of_the_picture_the_prompt_or_the_key_is_logged(aws, deliver, pr
     shown = printed()
     assert "job ended" in shown
     assert not [word for word in ("very secret", "sk-local", "b64") if word in shown]
+
+
+# Several messages in one batch
+
+
+@pytest.fixture
+def together(monkeypatch):
+    """Let no order of two be begun before the other one is there; they would wait in vain if they took turns."""
+    both, process_order = threading.Barrier(2, timeout=10), process_jobs.process_order
+
+    def process_together(order, seconds, *, late):
+        both.wait()
+        try:
+            process_order(order, seconds, late=late)
+        finally:
+            both.wait()
+
+    monkeypatch.setattr(process_jobs, "process_order", process_together)
+
+
+def test_the_messages_of_a_batch_are_worked_off_at_the_same_time_each_with_its_own_outcome(
+    aws, deliver_together, together, image_server, printed
+):
+    aws.upload(KEY, picture())
+    aws.upload(SECOND_KEY, b"This is a text.")
+
+    assert deliver_together(uploaded(), uploaded(SECOND_KEY)) == [False, False]
+
+    ended = {manifest["source"]["key"]: manifest["state"] for manifest in aws.manifests().values()}
+    assert ended == {KEY: "succeeded", SECOND_KEY: "failed"}
+    assert image_server.paid() == 1
+    assert counted(printed) == {SEEN: 2, "JobsSucceeded": 1, "JobsFailed": 1}
+
+
+def stumble_over(monkeypatch, *keys):
+    """Make the worker stumble over the orders of some pictures."""
+    process_order = process_jobs.process_order
+
+    def process_or_stumble(order, seconds, *, late):
+        if order.source.key in keys:
+            raise ZeroDivisionError("a bug of ours")
+        process_order(order, seconds, late=late)
+
+    monkeypatch.setattr(process_jobs, "process_order", process_or_stumble)
+
+
+def test_a_message_over_which_the_worker_stumbles_does_not_touch_the_others_of_its_batch(
+    aws, deliver_together, monkeypatch, printed
+):
+    stumble_over(monkeypatch, SECOND_KEY)
+    for key in (KEY, SECOND_KEY):
+        aws.upload(key, picture())
+
+    assert deliver_together(uploaded(), uploaded(SECOND_KEY)) == [False, True]
+
+    assert (aws.manifest()["source"]["key"], aws.manifest()["state"]) == (KEY, "succeeded")
+    assert counted(printed) == {SEEN: 2, "JobsSucceeded": 1, "JobsReturned": 1}
+
+
+def test_a_message_that_has_to_wait_does_not_send_the_others_of_its_batch_back(aws, deliver_together, image_server):
+    image_server.fault(status=429, times=1)
+    for key in (KEY, SECOND_KEY):
+        aws.upload(key, picture())
+
+    assert sorted(deliver_together(uploaded(), uploaded(SECOND_KEY))) == [False, True]
+
+    assert aws.manifest()["state"] == "succeeded"
+    assert image_server.paid() == 1
+
+
+def test_no_line_of_the_log_carries_the_job_of_another_message_of_the_batch(
+    aws, deliver, deliver_together, together, image_server, *, printed
+):
+    image_server.fault(status=429, times=1)
+    for key in (KEY, SECOND_KEY):
+        aws.upload(key, picture())
+    bodies = [uploaded(), uploaded(SECOND_KEY)]
+
+    deliver_together(*bodies)
+    deliver(body=body_of("process_jobs_s3_test"))  # which is no job
+
+    job_ids = {order.job_id for body in bodies for order in parse_message(body, "delivery").orders}
+    lines = [json.loads(line) for line in printed().splitlines() if '"level"' in line]
+    carried = {}
+    for line in lines:
+        carried.setdefault(line.get("message_id"), set()).add(line.get("job_id"))
+    assert {line["message"] for line in lines} == {"job ended", "message goes back to the queue"}
+    assert len(carried) == 2
+    assert None not in carried
+    assert [len(ids) for ids in carried.values()] == [1, 1]
+    assert set.union(*carried.values()) == job_ids
+
+
+# Our own mistakes
+
+
+def test_a_message_over_which_the_worker_stumbles_is_put_back_and_after_twenty_deliveries_set_aside(
+    aws, deliver, waits, monkeypatch, printed
+):
+    stumble_over(monkeypatch, KEY)
+    aws.upload(KEY, picture())
+
+    for receives, seconds in {1: 15, 2: 30, 3: 60, 4: 120, 19: 900}.items():
+        assert deliver(receives=receives) == [True]
+        assert seconds <= waits[-1] <= seconds * 1.2
+    assert aws.set_aside() == []
+    assert deliver(receives=20) == []
+
+    ((body, reason),) = aws.set_aside()
+    assert json.loads(body) == json.loads(uploaded())
+    assert reason == "The worker stumbles over it: ZeroDivisionError('a bug of ours')"
+    assert counted(printed) == {SEEN: 6, "JobsReturned": 5, "MessagesUnreadable": 1}
+
+
+def test_a_message_that_was_set_aside_as_the_worker_stumbled_is_worked_off_when_it_is_put_back(
+    aws, deliver, image_server
+):
+    aws.upload(KEY, picture())
+    with pytest.MonkeyPatch.context() as stumbling:
+        stumble_over(stumbling, KEY)
+        deliver(receives=20)
+    ((body, _),) = aws.set_aside()
+
+    assert deliver(body=body) == []
+
+    assert (aws.manifest()["state"], image_server.paid()) == ("succeeded", 1)
+
+
+def test_a_message_that_cannot_be_set_aside_comes_again_and_does_not_touch_the_others_of_its_batch(
+    aws, image_server, context, monkeypatch, waits
+):
+    stumble_over(monkeypatch, SECOND_KEY)
+    aws.sqs.delete_queue(QueueUrl=aws.dead_letter_url)
+    aws.upload(KEY, picture())
+    records = [take(aws, uploaded()), take(aws, uploaded(SECOND_KEY), receives=20)]
+
+    failures = process_jobs.handler({"Records": records}, context)["batchItemFailures"]
+
+    assert failures == [{"itemIdentifier": records[1]["messageId"]}]
+    assert aws.manifest()["state"] == "succeeded"
+
+
+def test_a_job_over_which_the_worker_stumbled_waits_for_no_lease(aws, deliver, waits):
+    aws.upload(KEY, picture())
+    with pytest.MonkeyPatch.context() as stumbling:
+        stumbling.setattr(Storage, "fetch_source", lambda *_, **__: 1 / 0)
+        assert deliver() == [True]
+    assert 15 <= waits[-1] <= 18
+
+    assert deliver(receives=2) == []
+    assert aws.manifest()["state"] == "succeeded"
+
+
+# Failed jobs put back
+
+
+def redrivable(aws):
+    """The orders on the dead-letter queue, each with the reason."""
+    return [(json.loads(body)["order"], reason) for body, reason in aws.set_aside()]
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        ({"status": 502, "body": "html"}, "provider_failed"),
+        ({"status": 403}, "provider_denied"),
+        ({"status": 429, "code": "insufficient_quota"}, "provider_denied"),
+    ],
+    ids=["provider failed", "provider denied", "no quota"],
+)
+def test_the_order_of_a_job_whose_failure_may_pass_is_set_aside_to_be_put_back(
+    aws, deliver, image_server, printed, *, fault, code
+):
+    image_server.fault(**fault)
+    aws.upload(KEY, picture())
+
+    assert deliver() == []
+
+    ((order, reason),) = redrivable(aws)
+    error = aws.manifest()["error"]
+    assert (order["job_id"], order["redrive"], order["source"]["key"]) == (aws.manifest()["job_id"], 1, KEY)
+    assert (error["code"], reason) == (code, error["message"])
+    assert counted(printed) == {SEEN: 1, "JobsFailed": 1}
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"This is a text.", {}),
+        (None, {}),
+        (picture(), {"status": 400, "code": "moderation_blocked"}),
+        (picture(), {"status": 404}),
+    ],
+    ids=["no picture", "gone", "refused", "no such model"],
+)
+def test_the_order_of_a_job_that_would_fail_again_is_not_set_aside(aws, deliver, image_server, content, fault):
+    image_server.fault(**fault)
+    if content is not None:
+        aws.upload(KEY, content)
+
+    assert deliver() == []
+
+    assert aws.manifest()["state"] == "failed"
+    assert aws.set_aside() == []
+
+
+def test_a_failed_job_that_is_put_back_begins_again_and_tells_of_its_new_end(aws, deliver, image_server):
+    image_server.fault(status=502, body="html", times=1)
+    aws.upload(KEY, picture())
+    deliver()
+    ((order, _),) = redrivable(aws)
+
+    assert deliver(body={"order": order}) == []
+
+    assert (aws.manifest()["state"], aws.manifest()["error"]) == ("succeeded", None)
+    assert [attempt["outcome"] for attempt in aws.manifest()["attempts"]] == ["provider_failed", "answered"]
+    assert sorted(told["detail-type"] for told in aws.told()) == ["Variations Completed", "Variations Failed"]
+    assert (image_server.paid(), aws.set_aside()) == (1, [])
+
+
+def test_a_failed_job_that_is_put_back_pays_for_no_picture_that_is_stored(aws, deliver, image_server, waits):
+    aws.upload(KEY, picture())
+    store_result = Storage.store_result
+
+    def store_first(storage, prefix, number, *others):
+        if number == 2:
+            raise StorageFailed("S3 fails.")
+        return store_result(storage, prefix, number, *others)
+
+    def refuse(storage, location, *, max_bytes):
+        raise ConfigurationError("S3 refuses.")
+
+    with pytest.MonkeyPatch.context() as failing:
+        failing.setattr(Storage, "store_result", store_first)
+        assert deliver() == [True]
+        failing.setattr(Storage, "fetch_source", refuse)
+        assert deliver() == []
+    assert aws.manifest()["state"] == "failed"
+    ((order, _),) = redrivable(aws)
+
+    assert deliver(body={"order": order}) == []
+
+    assert (aws.manifest()["state"], len(aws.manifest()["results"])) == ("succeeded", 2)
+    assert [call["n"] for call in image_server.calls()] == [2, None], "one is asked for without a number"
+
+
+def test_a_job_is_put_back_once_however_often_its_dead_letter_is_delivered(aws, deliver, image_server):
+    image_server.fault(status=502, body="html")
+    aws.upload(KEY, picture())
+    deliver()
+    ((order, _),) = redrivable(aws)
+
+    for _ in range(3):
+        assert deliver(body={"order": order}) == []
+
+    assert len(image_server.calls()) == 2
+    ((again, _),) = redrivable(aws)
+    assert again["redrive"] == 2
+
+
+def test_the_message_that_a_failed_job_came_with_does_not_put_it_back(aws, deliver, image_server):
+    image_server.fault(status=502, body="html", times=1)
+    aws.upload(KEY, picture())
+
+    for _ in range(2):
+        assert deliver() == []
+
+    assert aws.manifest()["state"] == "failed"
+    assert len(image_server.calls()) == 1
+
+
+def test_a_dead_letter_queue_that_does_not_take_a_failed_order_sends_the_message_back(
+    aws, deliver, image_server, waits
+):
+    image_server.fault(status=502, body="html")
+    aws.upload(KEY, picture())
+
+    def fail(body, reason):
+        raise StorageFailed("The dead-letter queue failed.")
+
+    with pytest.MonkeyPatch.context() as failing:
+        failing.setattr(wiring, "set_aside", fail)
+        assert deliver() == [True]
+        assert aws.told() == []
+
+    assert deliver() == []
+    assert len(redrivable(aws)) == len(aws.told()) == len(image_server.calls()) == 1
+
+
+def test_a_job_of_the_api_that_failed_is_not_set_aside_as_its_caller_was_told(api, image_server):
+    image_server.fault(status=502, body="html")
+
+    answered = api.create()
+
+    assert (answered.status, answered.error["code"]) == (502, "provider_failed")
+    assert (api.aws.manifest()["state"], api.aws.set_aside()) == ("failed", [])
+
+
+# The images of a day
+
+
+def test_the_images_of_the_day_are_a_metric_where_they_are_counted(aws, deliver, environment, printed):
+    environment.setenv("DAILY_IMAGE_LIMIT", "100")
+    aws.upload(KEY, picture())
+
+    deliver()
+
+    assert counted(printed) == {SEEN: 1, "JobsSucceeded": 1, "ImagesToday": 2}
+
+
+def test_a_job_that_is_too_much_for_the_day_fails_without_a_call_and_is_set_aside(
+    aws, deliver, environment, image_server, printed
+):
+    environment.setenv("DAILY_IMAGE_LIMIT", "3")
+    for sequencer in ("01", "02"):
+        aws.upload(KEY, picture())
+        assert deliver(sequencer=sequencer) == []
+
+    failed, succeeded = sorted(aws.manifests().values(), key=lambda manifest: manifest["state"])
+    assert (failed["error"]["code"], succeeded["error"]) == ("budget_exhausted", None)
+    assert "Today's 3 images are used up (DailyImageLimit)" in failed["error"]["message"]
+    assert [(order["job_id"], order["redrive"]) for order, _ in redrivable(aws)] == [(failed["job_id"], 1)]
+    assert image_server.paid() == len(image_server.calls()) == 1
+    assert counted(printed) == {SEEN: 2, "JobsSucceeded": 1, "JobsFailed": 1, "ImagesToday": 2 + 2}
+
+
+# Too little time
+
+
+def test_what_there_is_no_time_for_is_left_to_the_next_delivery_and_nothing_is_lost(
+    aws, deliver, image_server, waits, monkeypatch
+):
+    passed, send = [0.0], Provider.send
+
+    def send_slowly(provider, call, *, deadline):
+        answer = send(provider, call, deadline=deadline)
+        passed[0] += 400
+        return answer
+
+    monkeypatch.setattr(Provider, "send", send_slowly)
+    monkeypatch.setattr(rounds, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + passed[0]))
+    image_server.fault(body="fewer", times=1)  # of two pictures, so it looks as if it made one a call
+    aws.upload(KEY, picture())
+
+    assert deliver() == [True]
+    assert waits[-1] == 1
+    first = {key: content for key, content in aws.results().items() if key.endswith(".png")}
+    assert (len(first), aws.told(), image_server.paid()) == (1, [], 1)
+
+    passed[0] = 0.0
+    assert deliver(receives=2) == []
+    assert (aws.manifest()["state"], len(aws.manifest()["results"])) == ("succeeded", 2)
+    assert aws.results().items() >= first.items()
+    assert [call["n"] for call in image_server.calls()] == [2, None], "one is asked for without a number"
 
 
 # Every event file
