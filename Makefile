@@ -8,7 +8,7 @@ SAM := $(ENVS)/sam/bin/sam
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down backfill invoke redrive test check format openapi lock build deploy clean python
+.PHONY: help demo up down backfill invoke redrive test bench check format openapi lock build deploy clean python
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -45,6 +45,9 @@ check: $(ENVS)/project/.dev $(ENVS)/emulator/.installed $(ENVS)/sam/.installed  
 	$(RUN) -m infra.state_machines > .local/state-machines.json
 	$(ENVS)/sam/bin/cfn-lint --template .local/state-machines.json
 	$(SAM) validate --lint
+
+bench: $(ENVS)/project/.dev $(ENVS)/emulator/.installed  ## put us and a plain worker through the same storm (ten minutes)
+	$(RUN) -m tests.bench.storm
 
 format: $(ENVS)/project/.dev  ## bring the code into its form
 	$(RUN) -m ruff format .
