@@ -12,6 +12,7 @@ from PIL import Image
 from infra.local.build import ROOT
 from infra.local.deploy import session
 from infra.local.stack import LocalStack
+from tests.e2e.storm import HIDDEN_SECONDS, LEASE_SECONDS
 
 WAIT_SECONDS = 120.0
 
@@ -107,3 +108,21 @@ def running_stack():
 def stack(running_stack):
     running_stack.reset()
     return running_stack
+
+
+@pytest.fixture
+def short_lease(stack):
+    """Let what a killed worker held come again within a test, wherever in its life it died; call it after a reload."""
+    name, functions = stack["functions"]["ProcessJobsFunction"], stack.client("lambda")
+    queue = {"QueueUrl": stack["jobs_queue_url"]}
+    usual = functions.get_function_configuration(FunctionName=name)["Timeout"]
+    hidden = stack.sqs.get_queue_attributes(**queue, AttributeNames=["VisibilityTimeout"])["Attributes"]
+
+    def shorten():
+        functions.update_function_configuration(FunctionName=name, Timeout=LEASE_SECONDS)
+        stack.sqs.set_queue_attributes(**queue, Attributes={"VisibilityTimeout": str(HIDDEN_SECONDS)})
+
+    shorten()
+    yield shorten
+    functions.update_function_configuration(FunctionName=name, Timeout=usual)
+    stack.sqs.set_queue_attributes(**queue, Attributes=hidden)

@@ -3,8 +3,6 @@
 import io
 import os
 import signal
-from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -12,11 +10,11 @@ from PIL import Image
 from infra.local import backfill
 from infra.local.processes import StackError
 from infra.local.running import RunningStack
+from tests.e2e.storm import workers
 
 MANY = 500
 OPTIONS = {"n": 1, "size": "256x256"}
 WORK_SECONDS = 240.0
-LEASE_SECONDS = 40
 
 
 def draw(number):
@@ -29,16 +27,6 @@ def draw(number):
 def running(stack):
     """The stack as its users talk to it."""
     return RunningStack(stack.local.description)
-
-
-@pytest.fixture
-def short_lease(stack):
-    """What a killed worker held comes again within the test, and not after ten minutes."""
-    name, functions = stack["functions"]["ProcessJobsFunction"], stack.client("lambda")
-    usual = functions.get_function_configuration(FunctionName=name)["Timeout"]
-    functions.update_function_configuration(FunctionName=name, Timeout=LEASE_SECONDS)
-    yield
-    functions.update_function_configuration(FunctionName=name, Timeout=usual)
 
 
 def put(stack, prefix, count):
@@ -57,16 +45,6 @@ def manifests(running, prefix):
     return [running.read_manifest(key) for key in running.manifests(prefix)]
 
 
-def workers(stack):
-    """The processes that work off this stack's queue."""
-    endpoint, found = f"AWS_ENDPOINT_URL={stack['aws_endpoint']}".encode(), []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it has just ended, or is none of ours
-            if b"process_jobs.handler" in (folder / "cmdline").read_bytes():
-                found += [int(folder.name)] if endpoint in (folder / "environ").read_bytes().split(b"\0") else []
-    return found
-
-
 @pytest.mark.usefixtures("short_lease")
 def test_five_hundred_pictures_make_five_hundred_manifests_though_a_worker_is_killed_and_again_nothing(stack, running):
     put(stack, "many/", MANY)
@@ -74,7 +52,7 @@ def test_five_hundred_pictures_make_five_hundred_manifests_though_a_worker_is_ki
 
     def kill_one(left):
         if not killed and left < MANY * 0.8:
-            killed.extend(workers(stack)[:1])
+            killed.extend(workers(stack["aws_endpoint"], "process_jobs.handler")[:1])
             os.kill(killed[0], signal.SIGKILL)
 
     backfill.queue(running, {"prefix": "many/", "options": OPTIONS})

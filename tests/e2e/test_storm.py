@@ -9,7 +9,7 @@ import pytest
 
 from infra.local.deploy import session
 from infra.local.running import RunningStack
-from tests.e2e.storm import HIDDEN_SECONDS, KILLS, LEASE_SECONDS, PICTURES, SIZE, STORM_SECONDS, VARIATIONS, draw, rage
+from tests.e2e.storm import KILLS, PICTURES, SIZE, STORM_SECONDS, VARIATIONS, draw, rage
 
 PREFIX = "storm/"
 MAX_ATTEMPTS = 5
@@ -18,25 +18,12 @@ NOTED = {"answered": "ok", "provider_failed": "server_error", "provider_busy": "
 
 
 @pytest.fixture
-def brave_stack(stack):
+def brave_stack(stack, short_lease):
     """The stack with all the attempts it allows, a count of the day's images, and leases that end within the test."""
     stack.reload(MaxAttempts=str(MAX_ATTEMPTS), DailyImageLimit="100000")
-    name, functions = stack["functions"]["ProcessJobsFunction"], stack.client("lambda")
-    usual = functions.get_function_configuration(FunctionName=name)["Timeout"]
-    functions.update_function_configuration(FunctionName=name, Timeout=LEASE_SECONDS)
-    hidden = hide_messages_for(stack, str(HIDDEN_SECONDS))
+    short_lease()
     yield stack
-    hide_messages_for(stack, hidden)
-    functions.update_function_configuration(FunctionName=name, Timeout=usual)
     stack.reload()
-
-
-def hide_messages_for(stack, seconds):
-    """Set how long a message is hidden whose worker dies before its first statement; returns how long it was."""
-    queue, name = stack["jobs_queue_url"], "VisibilityTimeout"
-    before = stack.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=[name])["Attributes"][name]
-    stack.sqs.set_queue_attributes(QueueUrl=queue, Attributes={name: seconds})
-    return before
 
 
 def prompt(number):
