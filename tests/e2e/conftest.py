@@ -46,6 +46,7 @@ class Stack:
 
     def reset(self):
         self.fault()
+        self.sqs.purge_queue(QueueUrl=self["dead_letter_queue_url"])
         requests.delete(f"{self['image_server_url']}/_calls", timeout=5).raise_for_status()
 
     def upload(self, name, content, **metadata):

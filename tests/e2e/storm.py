@@ -80,4 +80,5 @@ def rage(stack, handler: str, upload: Callable[[int], object], seed: int = SEED,
             stack.fault(every=EVERY, **next(faults))
         for put in uploads:
             put.result()
+    stack.fault()
     return done

@@ -15,8 +15,7 @@ WORK_SECONDS = 120.0
 
 @pytest.fixture
 def running(stack):
-    """The stack as its users talk to it, with nothing on its dead-letter queue."""
-    stack.sqs.purge_queue(QueueUrl=stack["dead_letter_queue_url"])
+    """The stack as its users talk to it."""
     return RunningStack(stack.local.description)
 
 
