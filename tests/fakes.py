@@ -210,7 +210,8 @@ class FakeJobs:
         return replace(job, state=state, error=error)
 
     def record_announcement(self, job: Job) -> None:
-        self.jobs[job.order.job_id] = replace(self.jobs[job.order.job_id], announced=True)
+        if self.jobs[job.order.job_id].run == job.run:
+            self.jobs[job.order.job_id] = replace(self.jobs[job.order.job_id], announced=True)
 
     def _write(self, job: Job, state: str, **changes: object) -> Job:
         now = self.jobs[job.order.job_id]

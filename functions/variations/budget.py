@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from .errors import BudgetExhausted
+from .errors import BudgetExhausted, StorageFailed, VariationError
 from .table import ConditionFailed, Table
 
 DAY_SECONDS = 86_400
@@ -44,8 +44,9 @@ class Budget:
         self._add(_key(day), images, self.images_a_day, "DailyImageLimit")
         try:
             self._add(_key(day, caller), images, self.images_a_day_and_caller, "DailyImageLimitPerCaller")
-        except BudgetExhausted:
-            self._take_back(_key(day), images, self.images_a_day)
+        except VariationError:
+            with contextlib.suppress(StorageFailed):  # then it stays too high, which is the safe side
+                self._take_back(_key(day), images, self.images_a_day)
             raise
         return day
 

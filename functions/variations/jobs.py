@@ -12,6 +12,7 @@ A worker holds a job by its `run`, for as long as its invocation may last. Every
 worker does after its lease was taken over has no effect. The record goes when its results expire (TTL).
 """
 
+import contextlib
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -152,8 +153,9 @@ class Jobs:
         return replace(job, state=state, error=error)
 
     def record_announcement(self, job: Job) -> None:
-        """Write down that the event about the job's end went out."""
-        self.table.update(job.order.job_id, "SET announced = :yes", "attribute_exists(job_id)", yes=True)
+        """Write down that the event about the job's end went out, unless it was begun again since."""
+        with contextlib.suppress(ConditionFailed):
+            self.table.update(job.order.job_id, "SET announced = :yes", "run = :run", yes=True, run=job.run)
 
     def record_dispatch(self, job: Job) -> None:
         """Write down that the job's message is on the queue."""

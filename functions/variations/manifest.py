@@ -55,7 +55,7 @@ class Work:
         """Return how the job ends if it ends now."""
         if not self.results:
             return "failed"
-        return "partial" if self.missing else "succeeded"
+        return "partial" if self.missing or not self.request else "succeeded"
 
 
 def write_manifest(work: Work, error: VariationError | None, finished_at: float) -> dict[str, Any]:

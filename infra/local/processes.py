@@ -19,7 +19,7 @@ from pathlib import Path
 
 OUTLIVING: list[subprocess.Popen[bytes]] = []  # Popen would warn when it forgets a child that still runs
 START_SECONDS = 60.0
-STOP_SECONDS = 10.0
+STOP_SECONDS = 5.0
 
 
 class StackError(Exception):

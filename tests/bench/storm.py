@@ -19,7 +19,6 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote_plus
 
 import requests
 
@@ -29,7 +28,6 @@ from infra.local.running import RunningStack
 from infra.local.stack import LOCAL_KEY, VERSION, LocalStack
 from tests.e2e.conftest import Stack
 from tests.e2e.storm import (
-    FAULTS,
     HIDDEN_SECONDS,
     KILLS,
     LEASE_SECONDS,
@@ -45,8 +43,6 @@ from tests.e2e.storm import (
 DOCUMENT = ROOT / "docs" / "reliability.md"
 PEER = Path(__file__).parent / "powertools_worker.py"
 PEER_NAME = "powertools-peer"
-TWICE = 10  # every tenth event comes twice: S3 promises "at least once"
-TOO_LATE = {"latency_seconds": 30.0}  # an answer that no worker waits for, and that is paid for all the same
 MAX_RECEIVES = 5  # the least that AWS advises for a queue before a function
 CONCURRENCY = 5  # as MaxConcurrency of template.yaml
 
@@ -104,7 +100,7 @@ def ours(stack: Stack, **parameters: str) -> Contender:
     return Contender(
         stack,
         "process_jobs.handler",
-        partial(upload, stack, stack["uploads_bucket"], stack["jobs_queue_url"]),
+        lambda number: stack.upload(name(number), draw(number), n=str(VARIATIONS), size=SIZE),
         stack["results_bucket"],
         stack["jobs_queue_url"],
         stack["dead_letter_queue_url"],
@@ -158,10 +154,16 @@ def peer(stack: Stack) -> Contender:
         FunctionResponseTypes=["ReportBatchItemFailures"],
         ScalingConfig={"MaximumConcurrency": CONCURRENCY},
     )
+    s3.put_bucket_notification_configuration(
+        Bucket=uploads,
+        NotificationConfiguration={
+            "QueueConfigurations": [{"QueueArn": arn_of(sqs, queue), "Events": ["s3:ObjectCreated:*"]}]
+        },
+    )
     return Contender(
         stack,
         "powertools_worker.handler",
-        partial(upload, stack, uploads, queue),
+        lambda number: s3.put_object(Bucket=uploads, Key=name(number), Body=draw(number), ContentType="image/png"),
         results,
         queue,
         dead_letters,
@@ -169,21 +171,6 @@ def peer(stack: Stack) -> Contender:
         # A record that is overwritten or deleted tells nothing of the call before; the test event was none.
         lambda: sum(bool(json.loads(item.get("data", "{}")).get("stored")) for item in items(stack, table)),
     )
-
-
-def upload(stack: Stack, bucket: str, queue: str, number: int) -> None:
-    """Put a picture where nothing watches, and tell a worker of it in S3's own way: mostly once, sometimes twice."""
-    options = {"n": str(VARIATIONS), "size": SIZE}
-    stack.s3.put_object(Bucket=bucket, Key=name(number), Body=draw(number), ContentType="image/png", Metadata=options)
-    uploaded = {"key": quote_plus(name(number), safe="/"), "size": len(draw(number)), "sequencer": f"{number:018X}"}
-    record = {
-        "eventVersion": "2.1",
-        "eventSource": "aws:s3",
-        "eventName": "ObjectCreated:Put",
-        "s3": {"s3SchemaVersion": "1.0", "bucket": {"name": bucket}, "object": uploaded},
-    }
-    for _ in range(1 if number % TWICE else 2):
-        stack.sqs.send_message(QueueUrl=queue, MessageBody=json.dumps({"Records": [record]}))
 
 
 def package() -> bytes:
@@ -232,7 +219,7 @@ def weather(contender: Contender, seed: int) -> Outcome:
     stack.reset()
     running, began = RunningStack(stack.local.description), time.monotonic()
     running.described = {**stack.described, "jobs_queue_url": contender.queue_url}
-    killed = rage(stack, contender.handler, contender.upload, seed, (*FAULTS, TOO_LATE))
+    killed = rage(stack, contender.handler, contender.upload, seed)
     for _ in running.work_off(STORM_SECONDS):
         pass
     seconds = time.monotonic() - began
@@ -287,8 +274,7 @@ def table_of(outcomes: dict[str, Outcome], seed: int) -> str:
     killed = ", ".join(str(outcome.killed) for outcome in outcomes.values())
     lines = [
         f"`python -m tests.bench.storm`, {today}, seed {seed}: {PICTURES} uploads at once of {VARIATIONS} variations "
-        f"each, every {TWICE}th event delivered twice, about a tenth of the provider's calls disturbed (503, 500, 429, "
-        f"late answers, and some that come when nobody waits any more), {KILLS} workers killed "
+        f"each, about a tenth of the provider's calls disturbed (503, 500, 429, late answers), {KILLS} workers killed "
         f"with SIGKILL (hit: {killed}), {CONCURRENCY} workers at a time, leases of {LEASE_SECONDS} seconds, on the "
         "local stack. The other worker is `tests/bench/powertools_worker.py`: SQS, Powertools' `BatchProcessor` and "
         f"`@idempotent_function` with DynamoDB as its guide shows them, {MAX_RECEIVES} receives.",

@@ -52,7 +52,7 @@ def workers(endpoint: str, handler: str) -> list[int]:
     return sorted(found)
 
 
-def rage(stack, handler: str, upload: Callable[[int], object], seed: int = SEED, faults=FAULTS) -> list[str]:
+def rage(stack, handler: str, upload: Callable[[int], object], seed: int = SEED) -> list[str]:
     """Upload all pictures, and shoot a worker at KILLS moments while they are worked off; the faults change with it.
 
     Args:
@@ -60,12 +60,11 @@ def rage(stack, handler: str, upload: Callable[[int], object], seed: int = SEED,
         handler: what the workers to be shot run, such as process_jobs.handler.
         upload: takes the number of a picture and puts it where it starts a job.
         seed: of the moments and the victims.
-        faults: of the provider, one after the other.
 
     Returns:
         What was done to whom.
     """
-    chance, faults, done = random.Random(seed), itertools.cycle(faults), []
+    chance, faults, done = random.Random(seed), itertools.cycle(FAULTS), []
     moments = sorted(chance.sample(range(PICTURES // 20, PICTURES - PICTURES // 20), KILLS))
     stack.fault(every=EVERY, **next(faults))
     with ThreadPoolExecutor(UPLOADS_AT_ONCE) as pool:

@@ -355,3 +355,19 @@ def test_a_job_whose_manifest_may_not_be_stored_waits_with_what_it_has():
 
     assert world.jobs.jobs["job-1"].state == "queued"
     assert (world.deliver().state, len(world.provider.calls)) == ("succeeded", 1)
+
+
+def test_a_job_given_up_for_its_dead_workers_keeps_the_pictures_it_has():
+    world = FanOut(4, max_attempts=100)
+    with broken(world, Point("storage", "store_result", nth=3), Crash()), pytest.raises(Crash):
+        world.deliver()
+    for _ in range(MAX_DEATHS - 1):
+        world.end_lease()
+        with broken(world, Point("storage", "fetch_source"), Crash()), pytest.raises(Crash):
+            world.deliver()
+    world.end_lease()
+
+    assert world.deliver().state == "partial"
+
+    assert world.manifest["error"]["code"] == "worker_died"
+    assert len(world.manifest["results"]) == 2
