@@ -10,6 +10,7 @@ from variations.errors import (
     BudgetExhausted,
     CallsStopped,
     ConfigurationError,
+    JobRunning,
     OutOfTime,
     ProviderBusy,
     ProviderDenied,
@@ -371,3 +372,17 @@ def test_a_job_given_up_for_its_dead_workers_keeps_the_pictures_it_has():
 
     assert world.manifest["error"]["code"] == "worker_died"
     assert len(world.manifest["results"]) == 2
+
+
+def test_clocks_that_differ_by_half_a_minute_let_no_second_worker_in_while_a_call_is_under_way():
+    def answer_at_the_last_moment(call):
+        fast_clock = FINISH_SECONDS - 1
+        world.clock.now += SECONDS - FINISH_SECONDS + fast_clock
+        with pytest.raises(JobRunning):
+            world.jobs.begin(world.order, lease_seconds=SECONDS)
+        world.clock.now -= fast_clock
+        return paint(call)
+
+    world = World([answer_at_the_last_moment])
+
+    assert world.deliver().state == "succeeded"
