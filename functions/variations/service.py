@@ -141,14 +141,15 @@ class Service:
 
     def _work_on(self, work: Work, until: float, last_call: float, *, late: bool) -> None:
         job = work.job
-        if job.attempts or late:
-            work.results = self.storage.list_results(job.order.results_prefix)
         if job.deaths >= MAX_DEATHS:
+            work.results = self.storage.list_results(job.order.results_prefix)
             raise WorkerDied(
                 f"{job.deaths} workers died or stumbled over this job; their log says why. "
                 "The picture may be too large for their memory."
             )
         request, picture = prepare(work, self.storage.fetch_source, self.settings)
+        if job.attempts or late:
+            work.results = self.storage.list_results(job.order.results_prefix)
         self.guard(lambda: self._make_missing(work, request, picture, until, last_call))
 
     def _finish(self, job: Job, manifest: Mapping[str, Any]) -> Job:
