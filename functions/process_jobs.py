@@ -16,7 +16,6 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from botocore.exceptions import BotoCoreError, ClientError
 from variations import wiring
 from variations.errors import StorageFailed, VariationError
 from variations.messages import parse_message
@@ -131,12 +130,10 @@ def hide(record: SQSRecord, seconds: int) -> None:
     Raises:
         StorageFailed: the queue did not do so.
     """
-    try:
+    with wiring.aws_failures("The jobs queue"):
         wiring.client("sqs").change_message_visibility(
             QueueUrl=wiring.settings().jobs_queue_url, ReceiptHandle=record.receipt_handle, VisibilityTimeout=seconds
         )
-    except (ClientError, BotoCoreError) as error:
-        raise StorageFailed(f"The jobs queue failed: {type(error).__name__}.") from error
 
 
 def set_aside(body: str, reason: str) -> None:

@@ -6,7 +6,10 @@ use: the API loads no Pillow, and nothing reads the environment at import.
 
 import functools
 import os
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -35,6 +38,7 @@ MAX_BODY_BYTES = 1_000_000  # SQS takes 1,048,576 with the attributes: quotas of
 S3_CONFIG = CLIENT_CONFIG.merge(
     Config(signature_version="s3v4", s3={"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"})
 )
+MAKING_CLIENTS = threading.Lock()  # the messages of a batch run side by side, and a boto3 session bears one at a time
 
 
 @functools.cache
@@ -55,7 +59,17 @@ def _session() -> boto3.Session:
 @functools.cache
 def client(name: str) -> Any:
     """Return the one client of an AWS service, e.g. `s3`; all share one session."""
-    return _session().client(name, config=S3_CONFIG if name == "s3" else CLIENT_CONFIG)  # type: ignore[call-overload]
+    with MAKING_CLIENTS:
+        return _session().client(name, config=S3_CONFIG if name == "s3" else CLIENT_CONFIG)  # type: ignore[call-overload]
+
+
+@contextmanager
+def aws_failures(service: str) -> Iterator[None]:
+    """Raise StorageFailed for whatever botocore says of a service."""
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        raise StorageFailed(f"{service} failed: {type(error).__name__}.") from error
 
 
 @functools.cache
@@ -144,10 +158,8 @@ def send(order: "Order") -> None:
     """
     from .orders import write_order  # noqa: PLC0415
 
-    try:
+    with aws_failures("The jobs queue"):
         client("sqs").send_message(QueueUrl=settings().jobs_queue_url, MessageBody=write_order(order))
-    except (ClientError, BotoCoreError) as error:
-        raise StorageFailed(f"The jobs queue failed: {type(error).__name__}.") from error
 
 
 def set_aside(body: str, reason: str) -> None:
@@ -156,14 +168,12 @@ def set_aside(body: str, reason: str) -> None:
     Raises:
         StorageFailed: the queue did not take it.
     """
-    try:
+    with aws_failures("The dead-letter queue"):
         client("sqs").send_message(
             QueueUrl=settings().dead_letter_queue_url,
             MessageBody=body.encode()[:MAX_BODY_BYTES].decode(errors="ignore"),
             MessageAttributes={"reason": {"DataType": "String", "StringValue": reason}},
         )
-    except (ClientError, BotoCoreError) as error:
-        raise StorageFailed(f"The dead-letter queue failed: {type(error).__name__}.") from error
 
 
 def publish(event: dict[str, Any]) -> None:
@@ -172,10 +182,8 @@ def publish(event: dict[str, Any]) -> None:
     Raises:
         StorageFailed: the bus did not take it.
     """
-    try:
+    with aws_failures("The event bus"):
         answer = client("events").put_events(Entries=[{**event, "EventBusName": settings().event_bus}])
-    except (ClientError, BotoCoreError) as error:
-        raise StorageFailed(f"The event bus failed: {type(error).__name__}.") from error
     if answer["FailedEntryCount"]:
         raise StorageFailed(f"The event bus refused an event: {answer['Entries'][0].get('ErrorCode')}.")
 

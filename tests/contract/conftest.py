@@ -1,5 +1,7 @@
 """What several contract tests share: AWS on moto, and the scripted servers."""
 
+import threading
+
 import boto3
 import pytest
 from moto import mock_aws
@@ -7,8 +9,23 @@ from variations.wiring import CLIENT_CONFIG
 
 from tests.contract.scripted import _elsewhere, _scripted
 
-__all__ = ["TABLE", "_elsewhere", "_scripted"]
+__all__ = ["TABLE", "OneAtATime", "_elsewhere", "_scripted"]
 TABLE = "jobs"
+
+
+class OneAtATime:
+    """A client whose calls are atomic, as DynamoDB's are; moto checks a condition and writes in steps."""
+
+    def __init__(self, client):
+        self.client = client
+        self.lock = threading.Lock()
+
+    def __getattr__(self, name):
+        def call(**arguments):
+            with self.lock:
+                return getattr(self.client, name)(**arguments)
+
+        return call
 
 
 @pytest.fixture(scope="session", name="session")

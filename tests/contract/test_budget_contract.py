@@ -10,7 +10,7 @@ from variations.budget import DAY_SECONDS, KEEP_DAYS, Budget
 from variations.errors import BudgetExhausted, ConfigurationError, StorageFailed
 from variations.table import Table
 
-from tests.contract.conftest import TABLE
+from tests.contract.conftest import TABLE, OneAtATime
 from tests.fakes import Clock, FakeBudget
 
 LIMIT = 5
@@ -196,21 +196,6 @@ def test_a_table_that_fails_is_no_used_up_budget(real, table, code, error):
             real.reserve("ada", 1)
 
     assert real.counted() == 0
-
-
-class OneAtATime:
-    """A client whose calls are atomic, as DynamoDB's are: moto checks a condition and writes in two steps."""
-
-    def __init__(self, client):
-        self.client = client
-        self.lock = threading.Lock()
-
-    def __getattr__(self, name):
-        def call(**arguments):
-            with self.lock:
-                return getattr(self.client, name)(**arguments)
-
-        return call
 
 
 def race(budget, callers):

@@ -13,27 +13,12 @@ from variations.jobs import DAY_SECONDS, Jobs
 from variations.model import Order, SourceLocation, VariationRequest
 from variations.table import Table
 
-from tests.contract.conftest import TABLE
+from tests.contract.conftest import TABLE, OneAtATime
 from tests.fakes import Clock
 
 THREADS = 20
 REQUEST = VariationRequest("model-1", n=2)
 SOURCE = Source(content=b"picture")
-
-
-class OneAtATime:
-    """A client whose calls are atomic, as DynamoDB's are: moto undoes a refused transaction by going back in time."""
-
-    def __init__(self, client):
-        self.client = client
-        self.lock = threading.Lock()
-
-    def __getattr__(self, name):
-        def call(**arguments):
-            with self.lock:
-                return getattr(self.client, name)(**arguments)
-
-        return call
 
 
 @dataclass

@@ -1,5 +1,8 @@
 """How the parts are put together."""
 
+import functools
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -38,3 +41,25 @@ def test_an_upload_form_is_bound_to_its_key_type_and_size(environment):
 def test_all_clients_share_one_session_and_each_is_made_once():
     assert wiring.client("s3") is wiring.client("s3")
     assert wiring.storage().client is wiring.client("s3")
+
+
+def test_workers_side_by_side_make_their_clients_one_after_the_other(environment):
+    names = ["s3", "sqs", "events", "dynamodb", "secretsmanager"]
+    together, inside, most = threading.Barrier(len(names), timeout=5), [], []
+
+    class Session:
+        def client(self, name, **_):
+            inside.append(name)
+            threading.Event().wait(0.01)  # long enough for the others to come in, if they may
+            most.append(len(inside))
+            inside.remove(name)
+
+    def make(name):
+        together.wait()
+        wiring.client(name)
+
+    environment.setattr(wiring, "_session", functools.cache(Session))
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(make, names))
+
+    assert most == [1] * len(names)
