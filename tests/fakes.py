@@ -7,6 +7,7 @@ that makes it fail; a provider fails by its script, and the rest by what is put 
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from itertools import count
 
@@ -18,11 +19,35 @@ from variations.errors import (
     SourceNotFound,
     SourceTooLarge,
     StorageFailed,
+    VariationError,
 )
-from variations.model import Answer, Attempt, Job, Listing, Order, Picture, SourceLocation, SourceObject, Variation
+from variations.model import (
+    Answer,
+    Attempt,
+    Job,
+    Listing,
+    Order,
+    Picture,
+    SourceLocation,
+    SourceObject,
+    Take,
+    Variation,
+)
 from variations.orders import is_job_id
+from variations.storing import StoringPool
 
-Step = Answer | BaseException | Callable[[ProviderCall], Answer]
+
+@dataclass(frozen=True)
+class Sent:
+    """What a provider sends back for one call."""
+
+    images: tuple[bytes, ...] = ()
+    request_id: str | None = None
+    usage: Mapping[str, object] | None = None
+    warnings: tuple[str, ...] = ()
+
+
+Step = Sent | BaseException | Callable[[ProviderCall], Sent]
 
 
 class Clock:
@@ -51,13 +76,28 @@ class FakeProvider:
             raise self.listing
         return self.listing
 
-    def send(self, call: ProviderCall, *, deadline: float) -> Answer:
+    def send(self, call: ProviderCall, *, deadline: float, take: Take) -> Answer:
         self.calls.append(call)
         self.deadlines.append(deadline)
         step = next(self.script)
         if isinstance(step, BaseException):
             raise step
-        return step if isinstance(step, Answer) else step(call)
+        sent = step if isinstance(step, Sent) else step(call)
+        for place, image in enumerate(sent.images):
+            take(place, image)
+        return Answer(len(sent.images) + len(sent.warnings), sent.request_id, sent.usage, sent.warnings)
+
+
+class OneByOne(StoringPool):
+    """A pool that stores each picture before the next one comes, so that a crash has one moment."""
+
+    def submit(self, size: int, store: Callable[[], object]) -> Future:
+        stored: Future = Future()
+        try:
+            stored.set_result(store())
+        except VariationError as error:
+            stored.set_exception(error)
+        return stored
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,13 @@ worker imports this module, so that no other function pays for Pillow.
 
 import functools
 import io
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from .containers import check_item_names, is_surely_whole
 from .dialects.dialect import SourceForm
 from .errors import SourceTooLarge, UnsupportedImage
 from .model import Picture
@@ -41,6 +43,7 @@ TURNS = {  # EXIF orientation -> what puts it upright
 }
 MAX_ANSWER_MEGAPIXELS = 50  # six times what the largest model of today makes (8.3: OpenAI image guide, 2026-11-22)
 MAX_PROFILE_BYTES = 1024**2  # colour profiles have kilobytes; one of megabytes would crowd the picture out
+SCALING = threading.Lock()  # decoded pictures are large, and two at a time are no faster on the part of a core we have
 JPEG_QUALITY = 95  # for sources that must be encoded again: no visible loss
 
 
@@ -118,13 +121,17 @@ def finish(content: bytes, dimensions: tuple[int, int] | None, output_format: st
             raise UnsupportedImage(f"The answer has {megapixels:.0f} megapixels, more than any known model makes.")
         wanted = dimensions or image.size
         if image.size == wanted and TYPES[str(image.format)] == f"image/{output_format}":
-            _check_whole(image)
+            if not is_surely_whole(content):
+                _check_whole(image)
             return Picture(content, f"image/{output_format}", *wanted)
-        return _encode(fit(image, *wanted), output_format)
+        with SCALING:
+            return _encode(fit(image, *wanted), output_format)
 
 
 def scaled_up(content: bytes, picture: Picture) -> str | None:
     """Say so where a picture that `finish` made is larger than the image it was made of."""
+    if picture.content is content:
+        return None
     with _readable("The answer"), _open(content) as image:
         if image.width >= picture.width and image.height >= picture.height:
             return None
@@ -189,39 +196,10 @@ def _check_whole(image: Image.Image) -> None:
 
 def _open(content: bytes) -> Image.Image:
     if content[4:8] == b"ftyp":  # the ISO container of HEIC and AVIF (ISO/IEC 14496-12, 4.3)
-        _check_item_names(content)
+        check_item_names(content)
         _register_heic()
         return Image.open(io.BytesIO(content), formats=("HEIF", "AVIF"))
     return Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "WEBP", "GIF"))
-
-
-def _check_item_names(content: bytes) -> None:
-    """Refuse a HEIC whose item types are no text: pi-heif 1.4.0 does not raise on one, it ends the process.
-
-    Layout of the entries: ISO/IEC 14496-12, 8.11.6.
-
-    Raises:
-        ValueError: an entry is damaged.
-    """
-    for meta in _boxes(memoryview(content), b"meta"):
-        for items in _boxes(meta[4:], b"iinf"):
-            for entry in _boxes(items[6 if items[0] == 0 else 8 :], b"infe"):
-                bytes(entry[10 if entry[0] > 2 else 8 :]).decode()
-
-
-def _boxes(content: memoryview, kind: bytes) -> Iterator[memoryview]:
-    """Yield what is in each box of a kind; the boxes stand one behind the other."""
-    while content:
-        size, name, head = int.from_bytes(content[:4], "big"), bytes(content[4:8]), 8
-        if size == 1:
-            size, head = int.from_bytes(content[8:16], "big"), 16
-        if size == 0:
-            size = len(content)
-        if size < head:
-            raise ValueError("a box of less than nothing")
-        if name == kind:
-            yield content[head:size]
-        content = content[size:]
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from .dialects.dialect import SourceForm
 from .dialects.known import IN_FRONT, KnownProvider
 from .dialects.manner import Manner, resolve
 from .errors import Complaint, ProviderError, VariationError
-from .model import Adjustment, Answer, Listing, Picture, VariationRequest
+from .model import Adjustment, Answer, Listing, Picture, Take, VariationRequest
 from .models_list import warn_of_end
 
 MAX_CORRECTIONS = 3
@@ -30,8 +30,8 @@ class Provider(Protocol):
     def list_models(self, *, deadline: float) -> Listing:
         """List the models; raise a ProviderError."""
 
-    def send(self, call: ProviderCall, *, deadline: float) -> Answer:
-        """Send one paid call; raise a ProviderError or ModelNotFound."""
+    def send(self, call: ProviderCall, *, deadline: float, take: Take) -> Answer:
+        """Send one paid call, and hand on its pictures as they come; raise a ProviderError or ModelNotFound."""
 
 
 @dataclass
@@ -100,7 +100,7 @@ class Conversation:
         """
         return self._write(self.manner, n, seed)
 
-    def send(self, call: ProviderCall, *, deadline: float) -> Answer:
+    def send(self, call: ProviderCall, *, deadline: float, take: Take) -> Answer:
         """Send a call, corrected up to MAX_CORRECTIONS times where the provider says that it wants it otherwise.
 
         Raises:
@@ -111,7 +111,7 @@ class Conversation:
         while True:
             started = time.monotonic()
             try:
-                answer = self.interpreter.provider.send(call, deadline=deadline)
+                answer = self.interpreter.provider.send(call, deadline=deadline, take=take)
             except ProviderError as error:
                 better = self._corrected(call, error.complaint) if len(tried) <= MAX_CORRECTIONS else None
                 if better is None:

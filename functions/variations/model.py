@@ -1,7 +1,7 @@
 """The nouns of image-variations, as frozen dataclasses that every other module shares."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -200,14 +200,15 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a provider sent back for one paid call: encoded pictures in its order, and a warning for each other one."""
+    """How a provider answered one paid call, beside the pictures, which were handed on as they came.
 
-    images: tuple[bytes, ...] = field(repr=False)
+    `came` counts the pictures, those that cannot be read included; for each of these there is a warning.
+    """
+
+    came: int
     request_id: str | None = None
     usage: Mapping[str, Any] | None = None
     warnings: tuple[str, ...] = ()
 
-    @property
-    def came(self) -> int:
-        """Count the pictures that came, whether they can be read or not."""
-        return len(self.images) + len(self.warnings)
+
+Take = Callable[[int, bytes], None]  # is given each picture once it is whole, with its place in the answer, from 0

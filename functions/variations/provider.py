@@ -5,24 +5,24 @@ rotated. Whether a failure may be tried again is a property of the error that is
 """
 
 import contextlib
+import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
-import requests
-
 from . import remote_pictures
-from .dialects.answers import UNREADABLE, parse_answer
+from .dialects.answers import UNREADABLE, AnswerReader
 from .dialects.call import ProviderCall
 from .dialects.known import KnownProvider
 from .dialects.refusals import error_for, request_id_in
 from .errors import ProviderError, ProviderFailed, ProviderTimeout, VariationError
-from .exchange import Reply, exchange
+from .exchange import Read, Reply, Request, exchange, trusted
 from .keys import ProviderKey
-from .model import Answer, Listing
+from .model import Answer, Listing, Take
 from .models_list import parse_models, says_nothing_but_names
+from .request_body import Body, write_body
 
 LISTING_SECONDS = 300.0  # so long a list of models is kept
 MAX_PICTURE_BYTES = 64 * 1024**2  # twice a 4K picture as PNG
@@ -37,13 +37,13 @@ class Provider:
         base_url: such as https://api.openai.com/v1; Azure's older form has `?api-version=…` behind.
         key: for it.
         known: what is known of it by its host.
-        new_session: makes the HTTP session of one exchange.
+        context: makes what its certificate is checked with.
     """
 
     base_url: str
     key: ProviderKey
     known: KnownProvider | None = None
-    new_session: Callable[[], requests.Session] = requests.Session
+    context: Callable[[], ssl.SSLContext] = trusted
     _sent_keys: set[str] = field(default_factory=set, repr=False)
     _listing: tuple[float, Listing] | None = field(default=None, repr=False)
 
@@ -63,12 +63,14 @@ class Provider:
         self._listing = (time.monotonic(), listing)
         return listing
 
-    def send(self, call: ProviderCall, *, deadline: float) -> Answer:
-        """Send one paid call and read its pictures.
+    def send(self, call: ProviderCall, *, deadline: float, take: Take) -> Answer:
+        """Send one paid call, and hand on its pictures as they come.
 
         Args:
             call: what a dialect built.
             deadline: `time.monotonic()` seconds by which the whole answer must be here.
+            take: is given each picture as soon as it is whole, with its place in the answer, from 0. What came before
+                a failure was given, and is paid for.
 
         Raises:
             ProviderUnreachable: nothing was sent, for want of a connection or of time.
@@ -76,38 +78,51 @@ class Provider:
             ProviderBusy, ProviderRefused, ProviderDenied, ModelNotFound: the provider says so.
             ProviderFailed: 5xx, a broken connection, an answer that cannot be read.
         """
+        came, links = 0, dict[int, str]()
+
+        def arrive(picture: bytes | str) -> None:
+            nonlocal came
+            if isinstance(picture, str):
+                links[came] = picture  # fetched when the answer is over: nobody would listen to it meanwhile
+            else:
+                take(came, picture)
+            came += 1
+
+        reader = AnswerReader(arrive)
         with self._key_hidden():
-            reply = self._request("POST", self._url(call.path, call.fields.get("model")), deadline, **_content(call))
+            url = self._url(call.path, call.fields.get("model"))
+            reply = self._request(url, deadline, write_body(call), reader.feed)
             try:
-                return self._read_answer(reply, deadline)
+                rest = reader.finish()
+                failures = self._fetch_all(links, deadline, take)
+                if failures and len(failures) == came:
+                    raise failures[-1]
             except VariationError as error:
                 error.provider_request_id = request_id_in(reply.headers)
                 raise
+        warnings = (*rest.warnings, *(f"{UNREADABLE} {failure.message}" for failure in failures))
+        return Answer(came + len(rest.warnings), request_id_in(reply.headers), rest.usage, warnings)
 
-    def _read_answer(self, reply: Reply, deadline: float) -> Answer:
-        parsed = parse_answer(reply.body)
-        images, warnings = [], list(parsed.warnings)
-        failure: VariationError | None = None
-        for image in parsed.images:
+    def _fetch_all(self, links: Mapping[int, str], deadline: float, take: Take) -> list[ProviderError]:
+        """Get the pictures that were answered as URLs; return why some of them could not be had."""
+        failures = []
+        for place, link in links.items():
             try:
-                images.append(image if isinstance(image, bytes) else self._fetch(image, deadline))
-            except ProviderError as error:
-                failure = error
-                warnings.append(f"{UNREADABLE} {error.message}")
-        if failure and not images:
-            raise failure
-        return Answer(tuple(images), request_id_in(reply.headers), parsed.usage, tuple(warnings))
+                take(place, self._fetch(link, deadline))
+            except ProviderError as failure:
+                failures.append(failure)
+        return failures
 
     def _lists(self, deadline: float) -> Iterator[bytes]:
         """Yield every list of models that the provider is known to have, the most telling first."""
         *special, plain = self.known.lists if self.known else ("models",)
         for path in special:
-            reply = self._exchange("GET", self._url(path), deadline)
+            reply = self._exchange(self._url(path), deadline)
             if reply.status not in NOWHERE:
                 yield self._checked(reply).body
-        body = self._request("GET", self._url(plain), deadline).body
+        body = self._request(self._url(plain), deadline).body
         if not self.known and says_nothing_but_names(body):
-            reply = self._exchange("GET", self._url("models/capabilities"), deadline)
+            reply = self._exchange(self._url("models/capabilities"), deadline)
             if reply.status == 200:
                 yield reply.body
         yield body
@@ -120,7 +135,7 @@ class Provider:
         try:
             absolute = urljoin(self.base_url, url)
             if urlsplit(absolute)[:2] == urlsplit(self.base_url)[:2]:
-                return self._request("GET", absolute, deadline).body
+                return self._request(absolute, deadline).body
             left = deadline - time.monotonic()
             return remote_pictures.fetch(absolute, allowed_hosts=None, max_bytes=MAX_PICTURE_BYTES, seconds=left)
         except ProviderTimeout:
@@ -138,16 +153,18 @@ class Provider:
             base = base.partition("/deployments/")[0]
         return f"{base}/{path}" + (f"?{query}" if query else "")
 
-    def _request(self, method: str, url: str, deadline: float, **content: Any) -> Reply:
-        return self._checked(self._exchange(method, url, deadline, **content))
+    def _request(self, url: str, deadline: float, body: Body | None = None, read: Read | None = None) -> Reply:
+        return self._checked(self._exchange(url, deadline, body, read))
 
-    def _exchange(self, method: str, url: str, deadline: float, **content: Any) -> Reply:
+    def _exchange(self, url: str, deadline: float, body: Body | None = None, read: Read | None = None) -> Reply:
+        """Send a request, and once more if our key was rotated meanwhile."""
         key = self.key.value()
-        reply = self._once(method, url, key, deadline, content)
+        reply = exchange(self._write(url, key, body), deadline, read=read, context=self.context)
         if reply.status == 401:
             self.key.secret.refresh()
             if self.key.value() != key:
-                reply = self._once(method, url, self.key.value(), deadline, content)
+                again = self._write(url, self.key.value(), body)
+                reply = exchange(again, deadline, read=read, context=self.context)
         return reply
 
     def _checked(self, reply: Reply) -> Reply:
@@ -155,13 +172,13 @@ class Provider:
             raise error_for(reply.status, reply.headers, reply.body)
         return reply
 
-    def _once(self, method: str, url: str, key: str, deadline: float, content: dict[str, Any]) -> Reply:
+    def _write(self, url: str, key: str, body: Body | None) -> Request:
         headers = dict(self.known.headers) if self.known else {}
         if key:
             own = self.known.key_header if self.known else None
             headers |= {own: key} if own else {"Authorization": f"Bearer {key}"}
             self._sent_keys.add(key)
-        return exchange(method, url, headers, deadline, new_session=self.new_session, **content)
+        return Request(url, headers, body)
 
     @contextlib.contextmanager
     def _key_hidden(self) -> Iterator[None]:
@@ -174,12 +191,3 @@ class Provider:
             for key in set(self._sent_keys):
                 error.args = (error.message.replace(key, "[key]"),)
             raise
-
-
-def _content(call: ProviderCall) -> dict[str, Any]:
-    """Return a call's body as requests takes it."""
-    if call.picture is None:
-        return {"json": call.fields}
-    part = (call.picture_name, call.picture.content, call.picture.content_type)
-    # Everything in `files`, as a request without fields must be multipart too.
-    return {"files": [(name, (None, value)) for name, value in call.fields.items()] + [(call.picture_field, part)]}

@@ -5,7 +5,8 @@ import hashlib
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from urllib.parse import quote
 
 from . import images
@@ -21,10 +22,23 @@ from .errors import (
 )
 from .interpreter import Conversation
 from .manifest import SURELY_NOT_BILLED, Work, add_usage
-from .model import Answer, Attempt
+from .model import Answer, Attempt, Variation
 from .protocols import Budget, Jobs, Storage
+from .storing import StoringPool
 
 CALLS_AT_ONCE = 3  # of one job, at a provider that makes fewer pictures a call than are wanted
+
+
+@dataclass(frozen=True)
+class PaidCall:
+    """A paid call that is on its way: its attempt on record, the day it counts for, and what it has brought so far.
+
+    `stored` has the variation that each picture becomes, and a warning if it is not what was asked for.
+    """
+
+    attempt: Attempt
+    day: str
+    stored: dict[int, Future[tuple[Variation, str | None]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -38,6 +52,7 @@ class Rounds:
     work: Work
     conversation: Conversation
     storage: Storage
+    storing: StoringPool
     jobs: Jobs
     budget: Budget
     max_attempts: int
@@ -66,30 +81,31 @@ class Rounds:
             raise ProviderFailed("The provider's answer holds no picture that can be read.")
 
     def _ask_at_once(self, parts: list[list[int]]) -> Iterator[list[int]]:
-        """Make some paid calls side by side, each on record before and after, and store what they bring.
+        """Make some paid calls side by side, each on record before and after, and store what they bring as it comes.
 
         Yields the variations that each call was really for. When any of them fails, the others are still brought
         home; the failure is raised in the end.
         """
         failures: list[VariationError] = []
-        calls: dict[Future[Answer], tuple[Attempt, str]] = {}
+        calls: dict[Future[Answer], PaidCall] = {}
         with ThreadPoolExecutor(len(parts)) as pool:
             try:
                 for part in parts:
-                    call, attempt, day = self._begin(part)
-                    calls[pool.submit(self.conversation.send, call, deadline=self.until)] = attempt, day
+                    call, paid = self._begin(part)
+                    take = partial(self._store, paid)
+                    calls[pool.submit(self.conversation.send, call, deadline=self.until, take=take)] = paid
             except VariationError as error:
                 failures.append(error)
             for ended in as_completed(calls):
                 try:
-                    yield self._take(*calls[ended], ended)
+                    yield self._end(calls[ended], ended)
                 except VariationError as error:
                     failures.append(error)
         if failures:
             raise next((error for error in failures if error.retryable), failures[0])
 
-    def _begin(self, part: list[int]) -> tuple[ProviderCall, Attempt, str]:
-        """Count and write down a paid call, before it is made; the day it counts for comes last."""
+    def _begin(self, part: list[int]) -> tuple[ProviderCall, PaidCall]:
+        """Count and write down a paid call, before it is made."""
         work, order = self.work, self.work.job.order
         call = self.conversation.write(len(part), _seed(order.job_id, part[0]))
         day = self.budget.reserve(order.caller, len(part))
@@ -98,7 +114,7 @@ class Rounds:
         except VariationError:
             self._give_back(day, len(part))
             raise
-        return call, work.job.attempts[-1], day
+        return call, PaidCall(work.job.attempts[-1], day)
 
     def _give_back(self, day: str, images: int) -> None:
         """Take back from the day's count what was surely not billed, if that can be done just now."""
@@ -106,49 +122,69 @@ class Rounds:
             with contextlib.suppress(StorageFailed):
                 self.budget.give_back(day, self.work.job.order.caller, images)
 
-    def _take(self, attempt: Attempt, day: str, ended: "Future[Answer]") -> list[int]:
-        """Put the end of a paid call on record, and store the pictures it brought."""
-        work = self.work
+    def _store(self, paid: PaidCall, place: int, content: bytes) -> None:
+        """Have a picture stored that has just come, under the number that it was asked for."""
+        if place < len(paid.attempt.variations):
+            number = paid.attempt.variations[place]
+            paid.stored[number] = self.storing.submit(len(content), partial(self._store_now, number, content))
+
+    def _store_now(self, number: int, content: bytes) -> tuple[Variation, str | None]:
+        order, request = self.work.job.order, self.conversation.request
+        picture = images.finish(content, request.dimensions, request.output_format)
+        marks = {"job-id": order.job_id, "model": quote(request.model, safe="/:@")}
+        stored = self.storage.store_result(order.results_prefix, number, picture, marks)
+        return stored, images.scaled_up(content, picture)
+
+    def _end(self, paid: PaidCall, ended: "Future[Answer]") -> list[int]:
+        """Put the end of a paid call on record, and return the variations that it was really for."""
+        work, attempt = self.work, paid.attempt
         try:
             answer = ended.result()
         except VariationError as error:
-            outcome = replace(attempt, outcome=error.code, request_id=error.provider_request_id)
-            work.job = self.jobs.record_outcome(work.job, outcome)
+            self._settle(paid, replace(attempt, outcome=error.code, request_id=error.provider_request_id))
             if error.code in SURELY_NOT_BILLED:
-                self._give_back(day, len(attempt.variations))
-            raise
+                self._give_back(paid.day, len(attempt.variations) - len(paid.stored))
+            if len(paid.stored) < len(attempt.variations):
+                raise
+            work.warnings.append(error.message)  # every picture had come before
+            return list(attempt.variations)
         # A provider that makes one whatever n is was asked, and paid, for the first one alone.
-        numbers = list(attempt.variations[:1] if answer.came == 1 else attempt.variations)
-        outcome = replace(attempt, outcome="answered", request_id=answer.request_id, variations=tuple(numbers))
-        with contextlib.suppress(StorageFailed):  # the pictures are here and paid for: store them first of all
-            work.job = self.jobs.record_outcome(work.job, outcome)
+        numbers = attempt.variations[:1] if answer.came == 1 else attempt.variations
+        self._settle(paid, replace(attempt, outcome="answered", request_id=answer.request_id, variations=numbers))
         work.usage = add_usage(work.usage, answer.usage)
         work.warnings.extend(answer.warnings)
-        self._store(numbers, answer)
-        self._give_back(day, len(attempt.variations) - answer.came)
-        return numbers
+        if (brought := answer.came - len(answer.warnings)) != len(numbers):
+            work.warnings.append(f"The provider sent {brought} pictures where {len(numbers)} were asked for.")
+        self._give_back(paid.day, len(attempt.variations) - answer.came)
+        return list(numbers)
 
-    def _store(self, numbers: list[int], answer: Answer) -> None:
-        """Store every whole picture of an answer under the numbers it was asked for."""
-        work, order, request = self.work, self.work.job.order, self.conversation.request
-        for number, content in zip(numbers, answer.images, strict=False):
+    def _settle(self, paid: PaidCall, attempt: Attempt) -> None:
+        """Write down how a call ended, and wait until everything is stored that it brought.
+
+        Raises:
+            VariationError: the job is another worker's now, or something could not be stored.
+        """
+        try:
+            with contextlib.suppress(StorageFailed):  # the pictures are here and paid for: they come first of all
+                self.work.job = self.jobs.record_outcome(self.work.job, attempt)
+        finally:
+            self._collect(paid)
+
+    def _collect(self, paid: PaidCall) -> None:
+        """Wait for what is being stored, all of it before a failure of some is raised."""
+        failure: VariationError | None = None
+        for number, stored in paid.stored.items():
             try:
-                picture = images.finish(content, request.dimensions, request.output_format)
+                self.work.results[number], smaller = stored.result()
             except UnsupportedImage as error:
-                work.warnings.append(f"Variation {number}: {error.message}")
-                continue
-            if smaller := images.scaled_up(content, picture):
-                work.warnings.append(f"Variation {number}: {smaller}")
-            work.results[number] = self.storage.store_result(
-                order.results_prefix,
-                number,
-                picture,
-                {"job-id": order.job_id, "model": quote(request.model, safe="/:@")},
-            )
-        if len(answer.images) != len(numbers):
-            work.warnings.append(
-                f"The provider sent {len(answer.images)} pictures where {len(numbers)} were asked for."
-            )
+                self.work.warnings.append(f"Variation {number}: {error.message}")
+            except VariationError as error:
+                failure = error
+            else:
+                if smaller:
+                    self.work.warnings.append(f"Variation {number}: {smaller}")
+        if failure:
+            raise failure
 
 
 def _spent(work: Work, number: int) -> VariationError:

@@ -6,7 +6,7 @@ Imports no AWS, no HTTP and no environment: what it needs is handed to it, real 
 import contextlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .errors import CallsStopped, ProviderFailed, SourceNotFound, VariationError, WorkerDied
@@ -18,6 +18,7 @@ from .preparation import prepare
 from .protocols import Budget, Jobs, Storage
 from .rounds import Rounds
 from .settings import Settings
+from .storing import StoringPool
 
 FINISH_SECONDS = 30.0  # to scale and store ten pictures after an answer that came at the last moment
 CALL_SECONDS = 240.0  # so much must be left for a paid call to be begun: gpt-image-2 takes up to 200 s
@@ -56,6 +57,7 @@ class Service:
     settings: Settings
     guard: Callable[[Callable[[], None]], None] = unguarded
     clock: Callable[[], float] = time.time
+    storing: StoringPool = field(default_factory=StoringPool)
 
     def process(self, order: Order, *, seconds: float, late: bool = False) -> Job:
         """Bring a job to its end and announce it; do nothing for one that has ended and was announced.
@@ -174,6 +176,7 @@ class Service:
                 work,
                 conversation,
                 self.storage,
+                self.storing,
                 self.jobs,
                 self.budget,
                 self.settings.max_attempts,

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from email.parser import BytesParser
 
 import pytest
-import requests
 from PIL import Image
 from variations.dialects import edits
 from variations.errors import (
     VariationError,
 )
+from variations.exchange import trusted
 from variations.keys import ProviderKey, Secret
-from variations.model import Picture, VariationRequest
+from variations.model import Answer, Picture, VariationRequest
 from variations.provider import Provider
 
 LONG, SHORT = 30.0, 0.3  # seconds: time enough, and a deadline that is to pass
@@ -58,20 +58,30 @@ class Secrets:
         return {"SecretString": text}
 
 
-def connect(base_url, *keys, known=None, **session):
-    """A client; `session` sets attributes of the HTTP sessions it makes."""
+def connect(base_url, *keys, known=None, context=trusted):
+    """A client of a provider."""
+    return Provider(base_url, ProviderKey(Secret(Secrets(*(keys or (KEY,))), "provider")), known, context)
 
-    def new_session():
-        made = requests.Session()
-        for name, value in session.items():
-            setattr(made, name, value)
-        return made
 
-    return Provider(base_url, ProviderKey(Secret(Secrets(*(keys or (KEY,))), "provider")), known, new_session)
+@dataclass(frozen=True)
+class Got:
+    """What a provider answered, and the pictures that came with it."""
+
+    answer: Answer
+    places: dict[int, bytes]
+
+    @property
+    def images(self):
+        return tuple(self.places[place] for place in sorted(self.places))
+
+    def __getattr__(self, name):
+        return getattr(self.answer, name)
 
 
 def send(provider, call=CALL, *, seconds=LONG):
-    return provider.send(call, deadline=time.monotonic() + seconds)
+    places = {}
+    answer = provider.send(call, deadline=time.monotonic() + seconds, take=places.__setitem__)
+    return Got(answer, places)
 
 
 def fail(provider, call=CALL, *, seconds=LONG):

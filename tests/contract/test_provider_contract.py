@@ -28,7 +28,6 @@ from variations.model import VariationRequest
 
 from infra.local.image_server import create_app, create_server
 from tests.contract.scripted import (
-    CALL,
     EMBEDDED_MODEL,
     GOOD,
     KEY,
@@ -362,7 +361,7 @@ def test_every_call_asks_for_a_connection_of_its_own(scripted):
     provider = connect(scripted.base_url)
 
     for _ in range(2):
-        provider.send(CALL, deadline=time.monotonic() + LONG)
+        send(provider)
 
     assert scripted.connections == 2
     assert [request.headers["Connection"] for request in scripted.requests] == ["close"] * 2
@@ -382,7 +381,7 @@ def test_every_call_has_a_connection_of_its_own_even_when_the_server_would_keep_
     provider = connect(scripted.base_url)
 
     for _ in range(2):
-        provider.send(CALL, deadline=time.monotonic() + LONG)
+        send(provider)
 
     assert (len(scripted.requests), scripted.connections) == (2, 2)
 

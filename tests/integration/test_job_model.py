@@ -280,7 +280,7 @@ class Worker:
         if self.plan.meanwhile:
             Worker(self.world, self.message, self.plan.meanwhile).run()
 
-    def send(self, call, *, deadline):
+    def send(self, call, *, deadline, take):
         """Make a paid call: the provider answers in the mood that comes next."""
         mood = self.plan.moods[min(self.sent, len(self.plan.moods) - 1)]
         self.sent += 1
@@ -292,9 +292,9 @@ class Worker:
             answer = None
         else:
             images = {"all": call.n, "fewer": max(1, call.n - 1), "one": 1}[mood]
-            answer = Answer(
-                tuple(draw(next(self.world.pictures)) for _ in range(images)), f"req_{len(self.world.calls)}"
-            )
+            answer = Answer(images, f"req_{len(self.world.calls)}")
+            for place in range(images):
+                take(place, draw(next(self.world.pictures)))
             paid.answered = images
         self.reach("after provider.send")
         if answer is None:

@@ -3,13 +3,33 @@
 import base64
 import contextlib
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from variations.dialects.answers import UNREADABLE, parse_answer
+from variations.dialects.answers import UNREADABLE, AnswerReader
 from variations.dialects.refusals import parse_complaint
 from variations.errors import Complaint, ModelNotFound, ProviderDenied, ProviderFailed, ProviderRefused, VariationError
+
+
+@dataclass
+class Parsed:
+    """What came of an answer."""
+
+    images: tuple[bytes | str, ...]
+    usage: Mapping[str, object] | None
+    warnings: tuple[str, ...]
+
+
+def parse_answer(body):
+    """Read an answer in one piece."""
+    images = []
+    reader = AnswerReader(images.append)
+    reader.feed(body)
+    rest = reader.finish()
+    return Parsed(tuple(images), rest.usage, rest.warnings)
 
 
 def encoded(content):

@@ -20,6 +20,7 @@ LAYERS = [
         "claims",
         "provider",
         "exchange",
+        "request_body",
         "storage",
         "jobs",
         "table",
@@ -33,7 +34,7 @@ LAYERS = [
     {"preparation", "messages"},
     {"manifest", "orders", "protocols", "images", "options", "models_list", "settings"},
     {"dialects"},
-    {"model", "fields"},
+    {"model", "fields", "image_stream", "containers", "storing"},
     {"errors"},
 ]
 PURE = {
@@ -49,7 +50,7 @@ PURE = {
     "models_list",
     "settings",
 }
-PURE |= {"preparation", "orders", "model", "fields", "errors"}
+PURE |= {"image_stream", "containers", "storing", "preparation", "orders", "model", "fields", "errors"}
 OUTSIDE_WORLD = {"boto3", "botocore", "requests", "urllib3", "os", "socket", "aws_lambda_powertools"}
 
 

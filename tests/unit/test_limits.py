@@ -21,9 +21,9 @@ from variations.errors import (
     ProviderUnreachable,
     StorageFailed,
 )
-from variations.model import Answer
 from variations.service import CALL_SECONDS, FINISH_SECONDS, MAX_DEATHS
 
+from tests.fakes import Sent
 from tests.unit.test_fan_out import FanOut
 from tests.unit.test_service import PREFIX, SECONDS, Crash, Point, World, broken, draw, paint
 
@@ -32,9 +32,9 @@ def slow(world, monkeypatch, seconds):
     """Let each call of a provider take so many seconds of a clock that nobody waits for."""
     now, make = [time.monotonic()], world.provider.send
 
-    def send(call, *, deadline):
+    def send(call, *, deadline, take):
         now[0] += seconds
-        return make(call, deadline=deadline)
+        return make(call, deadline=deadline, take=take)
 
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(world.provider, "send", send)
@@ -109,7 +109,7 @@ def test_pictures_that_came_before_the_budget_ended_are_kept():
         pytest.param(ProviderUnreachable("No connection."), 0, id="never sent"),
         pytest.param(ProviderTimeout("No answer."), 3, id="no answer"),
         pytest.param(ProviderFailed("Garbage."), 3, id="garbage"),
-        pytest.param(Answer((draw(), draw())), 2, id="two of three came"),
+        pytest.param(Sent((draw(), draw())), 2, id="two of three came"),
     ],
 )
 def test_what_was_surely_not_billed_is_taken_off_the_count(step, counted):

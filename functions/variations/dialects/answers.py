@@ -1,20 +1,98 @@
-"""Read what Images APIs answer: the pictures, or the reason why there are none. Pure functions."""
+"""Read what Images APIs answer: the pictures, or the reason why there are none; no network in here."""
 
-import base64
-import binascii
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ProviderFailed, ProviderRefused
+from ..image_stream import TAKEN, Base64Text, ImageStream
 from .refusals import error_in_success
 
 LISTS = ("data", "images", "output")  # where the pictures stand, OpenAI's name first
 ENCODED = ("b64_json", "base64", "b64", "image_base64", "image")
-LINKED = ("url", "image_url", *ENCODED)
+NAMES = (*ENCODED, "url", "image_url")
 UNREADABLE = "A picture of the provider's answer cannot be read."
+GARBAGE = "The provider answered with something that is not JSON, or is cut off. The call may have been billed."
 MODERATED = "The provider answered without any image; it may have moderated the picture."
+
+
+@dataclass(frozen=True, slots=True)
+class Remainder:
+    """What an answer holds beside its pictures: what they cost, and a warning for each that cannot be read."""
+
+    usage: Mapping[str, Any] | None
+    warnings: tuple[str, ...] = ()
+
+
+class AnswerReader:
+    """Read a good answer while it arrives, in the provider's order; a picture that cannot be read is left out.
+
+    Answers are JSON `{"data": [{"b64_json"} | {"url"}], "usage"?}`, or one of the shapes that are near it: a bare
+    array, `images` for `data`, `base64` for `b64_json`, data: URLs, texts for objects.
+
+    Args:
+        take: is given each picture as soon as it is whole: its bytes, or the URL (str) where it must be fetched.
+    """
+
+    def __init__(self, take: Callable[[bytes | str], None]) -> None:
+        self._take = take
+        self._stream = ImageStream(self._read_entry, LISTS, NAMES)
+        self._list: str | None = None  # some answer the same pictures in two of them
+
+    def feed(self, chunk: bytes) -> None:
+        """Read a chunk of any length.
+
+        Raises:
+            ProviderFailed: not JSON.
+        """
+        try:
+            self._stream.feed(chunk)
+        except ValueError as error:
+            raise ProviderFailed(GARBAGE) from error
+
+    def finish(self) -> Remainder:
+        """Read the rest, when the answer has ended.
+
+        Raises:
+            ProviderRefused: well-formed, and no image in it (some hosts moderate silently), or an error that says so.
+            ProviderFailed: not JSON, cut off, not of such a shape, or not one picture that can be read.
+            VariationError: another error that is inside.
+        """
+        try:
+            answer = self._stream.finish()
+        except (ValueError, RecursionError) as error:
+            raise ProviderFailed(GARBAGE) from error
+        if isinstance(answer, list):
+            answer = {LISTS[0]: answer}
+        if not isinstance(answer, dict):
+            raise ProviderFailed("The provider answered JSON of a shape that no Images API has.")
+        if answer.get("error"):
+            raise error_in_success(answer)
+        return self._settle(answer)
+
+    def _settle(self, answer: Mapping[str, Any]) -> Remainder:
+        """Tell what the answer was, where its lists have been read."""
+        lists = [answer[name] for name in (self._list, *LISTS) if name and isinstance(answer.get(name), list)]
+        if not lists and (alone := _image(answer)):
+            self._list = ""
+            self._take(alone)
+        left = [entry for entry in (lists[0] if lists else []) if entry is not TAKEN and not _is_moderated(entry)]
+        if self._list is None:
+            if left:
+                raise ProviderFailed(
+                    "The provider sent nothing that can be read as a picture. The call may have been billed."
+                )
+            raise ProviderRefused(MODERATED)
+        usage = answer.get("usage")
+        return Remainder(usage if isinstance(usage, dict) else None, (UNREADABLE,) * len(left))
+
+    def _read_entry(self, name: str, entry: Any) -> bool:
+        """Take the picture of an entry, if there is one."""
+        found = None if _is_moderated(entry) or self._list not in {None, name} else _image(entry)
+        if found:
+            self._list = name
+            self._take(found)
+        return bool(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,82 +104,32 @@ class ParsedAnswer:
     warnings: tuple[str, ...] = ()
 
 
-def parse_answer(body: bytes) -> ParsedAnswer:
-    """Read the images out of a good answer, in the provider's order; one that cannot be read is left out.
-
-    Args:
-        body: JSON `{"data": [{"b64_json"} | {"url"}], "usage"?}`, or one of the shapes that are near it: a bare
-            array, `images` for `data`, `base64` for `b64_json`, data: URLs, texts for objects.
-
-    Raises:
-        ProviderRefused: well-formed, and no image in it (some hosts moderate silently), or an error that says so.
-        ProviderFailed: not JSON, not of such a shape, or not one picture that can be read.
-        VariationError: another error that is inside.
-    """
-    try:
-        # No NaN or Infinity, which the manifest could not hold.
-        return _read(json.loads(body, parse_constant=lambda _: None))
-    except (ValueError, RecursionError) as error:
-        raise ProviderFailed(
-            "The provider answered with something that is not JSON, or is cut off. The call may have been billed."
-        ) from error
-
-
-def _read(answer: Any) -> ParsedAnswer:
-    if isinstance(answer, list):
-        answer = {"data": answer}
-    if not isinstance(answer, dict):
-        raise ProviderFailed("The provider answered JSON of a shape that no Images API has.")
-    if answer.get("error"):
-        raise error_in_success(answer)
-    return _parse(answer)
-
-
-def _parse(answer: Mapping[str, Any]) -> ParsedAnswer:
-    entries = [entry for entry in _entries(answer) if not _is_moderated(entry)]
-    if not entries:
-        raise ProviderRefused(MODERATED)
-    images = [_image(entry) for entry in entries]
-    found = tuple(image for image in images if image)
-    if not found:
-        raise ProviderFailed("The provider sent nothing that can be read as a picture. The call may have been billed.")
-    usage = answer.get("usage")
-    return ParsedAnswer(found, usage if isinstance(usage, dict) else None, (UNREADABLE,) * (len(images) - len(found)))
-
-
-def _entries(answer: Mapping[str, Any]) -> list[Any]:
-    for name in LISTS:
-        if isinstance(answer.get(name), list):
-            return list(answer[name])
-    return [answer] if _image(answer) else []
-
-
 def _is_moderated(entry: Any) -> bool:
     """Tell whether an entry says that its picture was held back: xAI's flag, or Ark's error in its place."""
     return isinstance(entry, dict) and (entry.get("respect_moderation") is False or bool(entry.get("error")))
 
 
 def _image(entry: Any) -> bytes | str | None:
-    if isinstance(entry, str):
-        return _from_text(entry)
+    """Return the picture of an entry, or the URL of it, under the first name that has one."""
     if not isinstance(entry, dict):
-        return None
-    for name in (*ENCODED, *LINKED):
+        return _picture(entry)
+    for name in NAMES:
         value = entry.get(name)
         if isinstance(value, dict):  # {"image_url": {"url": …}}
             value = value.get("url")
-        if isinstance(value, str) and value:
-            return value if name == "url" and not value.startswith("data:") else _from_text(value)
+        if name == "url" and isinstance(value, str) and not value.startswith("data:"):
+            return value
+        if found := _picture(value):
+            return found
     return None
 
 
-def _from_text(text: str) -> bytes | str | None:
-    """Decode base64, with or without the head of a data: URL and broken into lines or not; return a URL as it is."""
-    if text.startswith(("https://", "http://")):
-        return text
-    if text.startswith("data:"):
-        text = text.partition(",")[2]
-    try:
-        return base64.b64decode("".join(text.split()), validate=True)
-    except (binascii.Error, ValueError):
+def _picture(value: Any) -> bytes | str | None:
+    """Return what was decoded already, decode what is base64 or a data: URL, or return a URL as it is."""
+    if isinstance(value, bytes) or (isinstance(value, str) and value.startswith(("https://", "http://"))):
+        return value
+    if not isinstance(value, str):
         return None
+    text = Base64Text()
+    text.feed(value.encode(errors="replace"))
+    return text.finish()

@@ -1,9 +1,10 @@
 """Describe one HTTP call to a provider, so that dialects stay pure and `provider` stays ignorant of them."""
 
-import base64
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+import pybase64
 
 from ..model import Adjustment, Picture
 
@@ -11,6 +12,7 @@ from ..model import Adjustment, Picture
 TOLD = {"model": "model", "size": "size", "resolution": "size", "quality": "quality", "user": "user"}
 # The part's file name; its content type must be the true one, as OpenAI trusts it over the bytes
 # ("unsupported mimetype ('application/octet-stream')": Comfy-Org/ComfyUI #9329, read 2026-11-22).
+CHUNK_BYTES = 192 * 1024  # a multiple of 3, as base64 writes three bytes at a time
 EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 
 
@@ -49,11 +51,30 @@ class ProviderCall:
         return replace(self, fields=fields, adjustments=tuple(told.values()))
 
 
-def data_url(picture: Picture) -> str:
+@dataclass(frozen=True, slots=True)
+class InlinePicture:
+    """A picture as a base64 text in a JSON body, encoded chunk by chunk when it is sent; `head` goes before it."""
+
+    content: bytes = field(repr=False)
+    head: str = ""
+
+    def __len__(self) -> int:
+        """Return the length of the text in characters."""
+        return len(self.head) + (len(self.content) + 2) // 3 * 4
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the text."""
+        yield self.head.encode()
+        content = memoryview(self.content)
+        for start in range(0, len(content), CHUNK_BYTES):
+            yield pybase64.b64encode(content[start : start + CHUNK_BYTES])
+
+
+def data_url(picture: Picture) -> InlinePicture:
     """Write a picture as a data: URL."""
-    return f"data:{picture.content_type};base64,{in_base64(picture)}"
+    return InlinePicture(picture.content, f"data:{picture.content_type};base64,")
 
 
-def in_base64(picture: Picture) -> str:
+def in_base64(picture: Picture) -> InlinePicture:
     """Write a picture's bytes as base64."""
-    return base64.b64encode(picture.content).decode()
+    return InlinePicture(picture.content)
