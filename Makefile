@@ -8,7 +8,7 @@ SAM := $(ENVS)/sam/bin/sam
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down backfill invoke redrive test bench check format openapi lock build deploy clean python
+.PHONY: help demo up down backfill invoke redrive test bench storm check format openapi lock build deploy clean python
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -46,7 +46,11 @@ check: $(ENVS)/project/.dev $(ENVS)/emulator/.installed $(ENVS)/sam/.installed  
 	$(ENVS)/sam/bin/cfn-lint --template .local/state-machines.json
 	$(SAM) validate --lint
 
-bench: $(ENVS)/project/.dev $(ENVS)/emulator/.installed  ## put us and a plain worker through the same storm (ten minutes)
+PEERS := boto3_only openai_sdk fastapi_mangum litellm
+bench: $(ENVS)/project/.dev $(ENVS)/sam/.installed $(ENVS)/bench/.installed $(PEERS:%=$(ENVS)/bench-%/.installed)  ## measure us beside workers with an SDK or a framework (a quarter of an hour; OPTIONS=--quick: four minutes)
+	$(RUN) -m tests.bench $(OPTIONS)
+
+storm: $(ENVS)/project/.dev $(ENVS)/emulator/.installed  ## put us and a plain worker through the same storm (ten minutes)
 	$(RUN) -m tests.bench.storm
 
 format: $(ENVS)/project/.dev  ## bring the code into its form
@@ -87,8 +91,18 @@ $(ENVS)/project/.dev: requirements/dev.txt $(ENVS)/project/.local
 	@$(RUN) -m pip $(PIP_INSTALL) $<
 	@touch $@
 
+define INSTALL
+@echo "Installing $(notdir $(@D)) ..."
+@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+@$(@D)/bin/python -m pip $(PIP_INSTALL) $<
+@touch $@
+endef
+
 $(ENVS)/%/.installed: requirements/%.txt | python
-	@echo "Installing $* ..."
-	@test -x $(ENVS)/$*/bin/python || $(PYTHON) -m venv $(ENVS)/$*
-	@$(ENVS)/$*/bin/python -m pip $(PIP_INSTALL) $<
-	@touch $@
+	$(INSTALL)
+
+$(ENVS)/bench/.installed: tests/bench/requirements.txt | python
+	$(INSTALL)
+
+$(ENVS)/bench-%/.installed: tests/bench/peers/%/requirements.txt | python
+	$(INSTALL)

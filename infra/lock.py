@@ -1,4 +1,4 @@
-"""Write the hashed requirements files from pyproject.toml: `make lock`.
+"""Write the hashed requirements files from pyproject.toml, and those of the benchmark: `make lock`.
 
 uv resolves for every supported Python and platform at once, which pip cannot; what it writes is plain pip input.
 """
@@ -11,6 +11,7 @@ LAYER = "infra/layer/requirements.txt"
 OPTIONS = (
     "--quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-strip-extras --no-header"
 )
+PEERS = ("boto3_only", "openai_sdk", "fastapi_mangum", "litellm")
 # The first is what ships; the next two must not differ from it. The rest live in environments of their own.
 FILES = {
     LAYER: ["pyproject.toml"],
@@ -19,6 +20,11 @@ FILES = {
     "requirements/runtime.txt": ["--group", "runtime"],
     "requirements/emulator.txt": ["--group", "emulator"],
     "requirements/sam.txt": ["--group", "sam"],
+    # What only `make bench` installs, each beside what it is for.
+    **{
+        f"{folder}/requirements.txt": [f"{folder}/requirements.in"]
+        for folder in ("tests/bench", *(f"tests/bench/peers/{peer}" for peer in PEERS))
+    },
 }
 
 

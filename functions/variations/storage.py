@@ -1,5 +1,6 @@
 """Keep pictures and manifests in S3: fetch a source, store each result once, list what is stored already."""
 
+import base64
 import contextlib
 import hashlib
 import json
@@ -65,13 +66,14 @@ class Storage:
         Raises:
             StorageFailed: S3 failed. ConfigurationError: we may not write there.
         """
+        digest = hashlib.sha256(picture.content)
         variation = Variation(
             key=f"{prefix}/variation-{number:02}.{picture.content_type.removeprefix('image/')}",
             content_type=picture.content_type,
             bytes=len(picture.content),
             width=picture.width,
             height=picture.height,
-            sha256=hashlib.sha256(picture.content).hexdigest(),
+            sha256=digest.hexdigest(),
         )
         marks = {"width": str(picture.width), "height": str(picture.height), "sha256": variation.sha256}
         with _translated(f"s3://{self.results_bucket}"):
@@ -82,6 +84,8 @@ class Storage:
                     Body=picture.content,
                     ContentType=picture.content_type,
                     Metadata={**metadata, **marks},
+                    # S3 checks it; and without one botocore computes another, and sends the picture in small pieces.
+                    ChecksumSHA256=base64.b64encode(digest.digest()).decode(),
                     IfNoneMatch="*",
                 )
             except ClientError as error:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -38,7 +38,7 @@ MAX_BODY_BYTES = 1_000_000  # SQS takes 1,048,576 with the attributes: quotas of
 S3_CONFIG = CLIENT_CONFIG.merge(
     Config(signature_version="s3v4", s3={"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"})
 )
-MAKING_CLIENTS = threading.Lock()  # the messages of a batch run side by side, and a boto3 session bears one at a time
+MAKING_CLIENTS = threading.Lock()  # the messages of a batch run side by side, and a session bears one at a time
 
 
 @functools.cache
@@ -52,15 +52,15 @@ def settings() -> Settings:
 
 
 @functools.cache
-def _session() -> boto3.Session:
-    return boto3.Session()
+def _session() -> botocore.session.Session:
+    return botocore.session.get_session()  # boto3's own would only add what no function uses
 
 
 @functools.cache
 def client(name: str) -> Any:
     """Return the one client of an AWS service, e.g. `s3`; all share one session."""
     with MAKING_CLIENTS:
-        return _session().client(name, config=S3_CONFIG if name == "s3" else CLIENT_CONFIG)  # type: ignore[call-overload]
+        return _session().create_client(name, config=S3_CONFIG if name == "s3" else CLIENT_CONFIG)
 
 
 @contextmanager

@@ -39,8 +39,8 @@ def build_code(folder: Path) -> bytes:
     folder.mkdir(parents=True, exist_ok=True)
     if shutil.disk_usage(folder).free < NEEDED_BYTES:
         raise StackError(f"There is less than {NEEDED_BYTES >> 20} MiB free on the disk of {folder}.")
-    layer = _build_once(folder / "layer", ROOT / "infra/layer/requirements.txt", _build_layer)
-    runtime = _build_once(folder / "runtime", ROOT / "requirements/runtime.txt", _build_runtime)
+    layer = _build_once(folder / "layer", sorted((ROOT / "infra/layer").iterdir()), _build_layer)
+    runtime = _build_once(folder / "runtime", [ROOT / "requirements/runtime.txt"], _build_runtime)
     code = folder / "functions"
     shutil.rmtree(code, ignore_errors=True)
     code.mkdir()
@@ -50,23 +50,24 @@ def build_code(folder: Path) -> bytes:
     return _zip(code, BOOTSTRAP.format(layer=layer, runtime=runtime, python=python))
 
 
-def _build_layer(target: Path, _: Path) -> None:
+def _build_layer(target: Path) -> None:
     _make("infra/layer", "build-DependenciesLayer", target)
 
 
-def _build_runtime(target: Path, requirements: Path) -> None:
+def _build_runtime(target: Path) -> None:
     options = ["-qq", "--disable-pip-version-check", "--no-deps", "--require-hashes", "--target", str(target)]
-    _run([sys.executable, "-m", "pip", "install", *options, "--requirement", str(requirements)], ROOT)
+    _run([sys.executable, "-m", "pip", "install", *options, "--requirement", "requirements/runtime.txt"], ROOT)
 
 
-def _build_once(target: Path, requirements: Path, build: Callable[[Path, Path], None]) -> Path:
-    """Build into `target` unless it holds what these requirements and this Python make."""
-    wanted = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()
+def _build_once(target: Path, sources: list[Path], build: Callable[[Path], None]) -> Path:
+    """Build into `target` unless it holds what these sources and this Python make."""
+    contents = b"".join(source.read_bytes() for source in sources if source.is_file())
+    wanted = hashlib.sha256(contents + sys.version.encode()).hexdigest()
     mark = target / ".built-from"
     if not mark.exists() or mark.read_text() != wanted:
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
-        build(target, requirements)
+        build(target)
         mark.write_text(wanted)
     return target
 

@@ -139,7 +139,8 @@ def session():
 
 @pytest.fixture
 def aws(environment, session):
-    environment.setattr(wiring, "_session", functools.cache(lambda: session))
+    shared = SimpleNamespace(create_client=session.client)
+    environment.setattr(wiring, "_session", functools.cache(lambda: shared))
     with mock_aws():
         yield Aws(session)
 

@@ -264,7 +264,7 @@ def aws(stack):
 @pytest.fixture(scope="module")
 def kept(session):
     """A session that makes each client once: to make them for each container takes longer than the jobs."""
-    return SimpleNamespace(client=functools.cache(session.client))
+    return SimpleNamespace(create_client=functools.cache(session.client))
 
 
 @pytest.fixture
@@ -361,8 +361,11 @@ def impatient(**switches):
 
     def play(stage):
         send = Provider.send
-        hurried = lambda self, call, *, deadline: send(self, call, deadline=time.monotonic() + 0.8)  # noqa: E731
-        stage.environment.setattr(Provider, "send", hurried)
+
+        def send_hurriedly(self, call, *, deadline, take):
+            return send(self, call, deadline=min(deadline, time.monotonic() + 0.8), take=take)
+
+        stage.environment.setattr(Provider, "send", send_hurriedly)
         stage.image_server.fault(**switches)
         stage.deliver()
 
@@ -662,9 +665,9 @@ CASES = [
     Case(
         "provider: a connection cut within picture 3 of 4 of one answer",
         answered(reply(body=FOUR)[: -len(FOUR) * 3 // 8], n=4),
-        FAILED,
+        "partial",
         "The provider closed the connection before its answer was complete.",
-        pictures=0,
+        pictures=2,
     ),
     Case(
         "provider: a connection cut within picture 3 of 4, each of which is a call",
@@ -675,7 +678,7 @@ CASES = [
         pictures=3,
     ),
     # The answer
-    Case("provider: truncated JSON", served(body="truncated"), FAILED, UNREADABLE, pictures=0),
+    Case("provider: truncated JSON", served(body="truncated"), "partial", UNREADABLE, pictures=1),
     Case("provider: garbage", served(body="garbage"), FAILED, UNREADABLE, pictures=0),
     Case("provider: an HTML page", served(body="html"), FAILED, UNREADABLE, pictures=0),
     Case("provider: an empty answer", served(body="empty"), FAILED, UNREADABLE, pictures=0),
@@ -880,10 +883,15 @@ CASES = [
         SUCCEEDED,
         deliveries=2,
     ),
-    Case("worker: killed during the call", killed("UpdateItem", where=of_outcome), SUCCEEDED, paid=2, deliveries=2),
+    Case(
+        "worker: killed when the answer has come, before that is on record",
+        killed("UpdateItem", where=of_outcome),
+        SUCCEEDED,
+        deliveries=2,
+    ),
     Case(
         "worker: killed during the call, twice",
-        killed("UpdateItem", times=2, where=of_outcome),
+        killed("PutObject", times=4, where=of_picture),
         "failed (provider_timeout)" + PUT_BACK,
         "2 paid calls were lost on their way (MaxAttempts)",
         paid=2,

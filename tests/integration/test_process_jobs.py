@@ -728,8 +728,8 @@ def test_what_there_is_no_time_for_is_left_to_the_next_delivery_and_nothing_is_l
 ):
     passed, send = [0.0], Provider.send
 
-    def send_slowly(provider, call, *, deadline):
-        answer = send(provider, call, deadline=deadline)
+    def send_slowly(provider, call, *, deadline, take):
+        answer = send(provider, call, deadline=deadline, take=take)
         passed[0] += 400
         return answer
 

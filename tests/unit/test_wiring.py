@@ -48,7 +48,7 @@ def test_workers_side_by_side_make_their_clients_one_after_the_other(environment
     together, inside, most = threading.Barrier(len(names), timeout=5), [], []
 
     class Session:
-        def client(self, name, **_):
+        def create_client(self, name, **_):
             inside.append(name)
             threading.Event().wait(0.01)  # long enough for the others to come in, if they may
             most.append(len(inside))
