@@ -17,6 +17,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from variations import wiring
+from variations.aws_clients import aws_failures, client
 from variations.errors import StorageFailed, VariationError
 from variations.messages import parse_message
 from variations.model import Order
@@ -130,8 +131,8 @@ def hide(record: SQSRecord, seconds: int) -> None:
     Raises:
         StorageFailed: the queue did not do so.
     """
-    with wiring.aws_failures("The jobs queue"):
-        wiring.client("sqs").change_message_visibility(
+    with aws_failures("The jobs queue"):
+        client("sqs").change_message_visibility(
             QueueUrl=wiring.settings().jobs_queue_url, ReceiptHandle=record.receipt_handle, VisibilityTimeout=seconds
         )
 

@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Iterator
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+METADATA = {b"eXIf", b"iTXt", b"tEXt", b"zTXt"}  # EXIF and XMP, with the orientation
 
 
 def is_surely_whole(content: bytes) -> bool:
@@ -23,15 +24,30 @@ def is_surely_whole(content: bytes) -> bool:
     return False
 
 
+def has_metadata_behind(content: bytes) -> bool:
+    """Tell whether a PNG says something behind its pixels, which a decoder finds only when it has decoded them."""
+    kinds = [kind for kind, _, _ in _chunks(memoryview(content))] if content.startswith(PNG_SIGNATURE) else []
+    return b"IDAT" in kinds and not METADATA.isdisjoint(kinds[kinds.index(b"IDAT") :])
+
+
 def _is_whole_png(content: memoryview) -> bool:
-    start, kind = len(PNG_SIGNATURE), b""
-    while kind != b"IEND":
-        end = start + 8 + int.from_bytes(content[start : start + 4], "big")
-        kind = bytes(content[start + 4 : start + 8])
-        if not kind or zlib.crc32(content[start + 4 : end]) != int.from_bytes(content[end : end + 4], "big"):
+    kind = b""
+    for kind, chunk, checksum in _chunks(content):  # noqa: B007 - the last one is asked for below
+        if zlib.crc32(chunk) != int.from_bytes(checksum, "big"):
             return False
+    return kind == b"IEND"
+
+
+def _chunks(content: memoryview) -> Iterator[tuple[bytes, memoryview, memoryview]]:
+    """Yield the kind of each whole chunk up to IEND, what its checksum is of, and the checksum."""
+    start, kind = len(PNG_SIGNATURE), b""
+    while kind != b"IEND" and start < len(content):
+        end = start + 8 + int.from_bytes(content[start : start + 4], "big")
+        if end + 4 > len(content):
+            return
+        kind = bytes(content[start + 4 : start + 8])
+        yield kind, content[start + 4 : end], content[end : end + 4]
         start = end + 4
-    return start <= len(content)
 
 
 def check_item_names(content: bytes) -> None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from .containers import check_item_names, is_surely_whole
+from .containers import check_item_names, has_metadata_behind, is_surely_whole
 from .dialects.dialect import SourceForm
 from .errors import SourceTooLarge, UnsupportedImage
 from .model import Picture
@@ -67,8 +67,8 @@ def inspect(content: bytes, *, max_megapixels: float) -> Picture:
         width, height = image.size
         _check_pixels("The source", width * height, max_megapixels)
         content_type = TYPES[str(image.format)]
-        turned = image.getexif().get(ORIENTATION, 1) in LYING
-        _check_whole(image)
+        turned = _orientation(image, content) in LYING
+        _check_whole(image, content)
     return Picture(content, content_type, *((height, width) if turned else (width, height)))
 
 
@@ -82,20 +82,19 @@ def prepare(picture: Picture, form: SourceForm, dimensions: tuple[int, int] | No
         dimensions: (width, height) in pixels of the wanted variations, or None.
     """
     with _readable("The source"), _open(picture.content) as image:
-        upright = image.getexif().get(ORIENTATION, 1) == 1
+        orientation = _orientation(image, picture.content)
         fits = picture.content_type in form.types and len(picture.content) <= form.max_bytes
-        if upright and fits and form.shape == "any":
+        if orientation == 1 and fits and form.shape == "any":
             return picture
         if form.shape == "any":
-            shaped = _turned(image)
+            shaped = _turned(image, orientation)
         else:
             width, height = dimensions or ((1024, 1024) if form.shape == "square" else (picture.width, picture.height))
             if form.shape == "square":
                 width = height = max(width, height)
-            lying = image.getexif().get(ORIENTATION, 1) in LYING
             # A JPEG decodes at a fraction of its size: 24 MP in a third of the memory.
-            image.draft("RGB", (height, width) if lying else (width, height))
-            shaped = _plain(fit(_turned(image), width, height))
+            image.draft("RGB", (height, width) if orientation in LYING else (width, height))
+            shaped = _plain(fit(_turned(image, orientation), width, height))
         keep_jpeg = "image/jpeg" in form.types and picture.content_type != "image/gif"
         keep_jpeg = keep_jpeg and not shaped.has_transparency_data
         while True:
@@ -121,8 +120,7 @@ def finish(content: bytes, dimensions: tuple[int, int] | None, output_format: st
             raise UnsupportedImage(f"The answer has {megapixels:.0f} megapixels, more than any known model makes.")
         wanted = dimensions or image.size
         if image.size == wanted and TYPES[str(image.format)] == f"image/{output_format}":
-            if not is_surely_whole(content):
-                _check_whole(image)
+            _check_whole(image, content)
             return Picture(content, f"image/{output_format}", *wanted)
         with SCALING:
             return _encode(fit(image, *wanted), output_format)
@@ -155,9 +153,17 @@ def _plain(image: Image.Image) -> Image.Image:
     return image.convert("RGBA" if image.has_transparency_data else "RGB")
 
 
-def _turned(image: Image.Image) -> Image.Image:
+def _orientation(image: Image.Image, content: bytes) -> int:
+    """Return which of EXIF's eight orientations a picture is in, and decode it only where there is no other way."""
+    # Pillow decodes every PNG that has no EXIF before its pixels, as there may be some behind them.
+    exif = image.getexif() if has_metadata_behind(content) else Image.Image.getexif(image)
+    orientation: int = exif.get(ORIENTATION, 1)
+    return orientation
+
+
+def _turned(image: Image.Image, orientation: int) -> Image.Image:
     """Return an image the right way up. Not by ImageOps.exif_transpose, which stumbles over odd EXIF."""
-    method = TURNS.get(image.getexif().get(ORIENTATION, 1))
+    method = TURNS.get(orientation)
     return image if method is None else image.transpose(method)
 
 
@@ -187,8 +193,10 @@ def _check_pixels(what: str, pixels: int, max_megapixels: float) -> None:
         )
 
 
-def _check_whole(image: Image.Image) -> None:
-    """Decode as little as shows that the file is not cut off: a JPEG at an eighth of its size."""
+def _check_whole(image: Image.Image, content: bytes) -> None:
+    """Make sure that a file is not cut off: by its marks, or by decoding as little as shows it."""
+    if is_surely_whole(content):
+        return
     if image.format == "JPEG":
         image.draft(image.mode, (max(1, image.width // 8), max(1, image.height // 8)))
     image.load()

@@ -6,16 +6,10 @@ use: the API loads no Pillow, and nothing reads the environment at import.
 
 import functools
 import os
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import botocore.session
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-
+from .aws_clients import aws_failures, client
 from .errors import StorageFailed
 from .keys import ClientKeys, ProviderKey, Secret
 from .settings import Settings
@@ -30,15 +24,7 @@ if TYPE_CHECKING:
     from .service import Service
     from .storage import Storage
 
-# One retry mode for all: three tries with jitter; the default "legacy" mode would hammer a throttled table.
-CLIENT_CONFIG = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 3})
 MAX_BODY_BYTES = 1_000_000  # SQS takes 1,048,576 with the attributes: quotas of SQS, read 2026-11-25
-# For URLs that others use: botocore would sign with the retired version 2, and for the global host, which sends
-# those who come for a new bucket in another region elsewhere, where the signature is not valid.
-S3_CONFIG = CLIENT_CONFIG.merge(
-    Config(signature_version="s3v4", s3={"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"})
-)
-MAKING_CLIENTS = threading.Lock()  # the messages of a batch run side by side, and a session bears one at a time
 
 
 @functools.cache
@@ -49,27 +35,6 @@ def settings() -> Settings:
         ConfigurationError: a parameter is missing or malformed.
     """
     return Settings.from_env(os.environ)
-
-
-@functools.cache
-def _session() -> botocore.session.Session:
-    return botocore.session.get_session()  # boto3's own would only add what no function uses
-
-
-@functools.cache
-def client(name: str) -> Any:
-    """Return the one client of an AWS service, e.g. `s3`; all share one session."""
-    with MAKING_CLIENTS:
-        return _session().create_client(name, config=S3_CONFIG if name == "s3" else CLIENT_CONFIG)
-
-
-@contextmanager
-def aws_failures(service: str) -> Iterator[None]:
-    """Raise StorageFailed for whatever botocore says of a service."""
-    try:
-        yield
-    except (ClientError, BotoCoreError) as error:
-        raise StorageFailed(f"{service} failed: {type(error).__name__}.") from error
 
 
 @functools.cache
@@ -191,7 +156,7 @@ def publish(event: dict[str, Any]) -> None:
 def forget() -> None:
     """Drop everything that is cached, as a new container would."""
     made_once = (
-        *(settings, _session, client, client_keys, known_provider, provider),
+        *(settings, client, client_keys, known_provider, provider),
         *(jobs, budget, storage, service, front_door),
     )
     for made in made_once:

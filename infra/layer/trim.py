@@ -1,7 +1,7 @@
 """Take out of the dependencies layer what no function reads: `python trim.py FOLDER`.
 
-botocore describes 440 services in its data folder and looks through all of it for the first client; the functions use
-five. Of those the documentation goes too, and the rest is written so that `json` reads it fastest.
+botocore describes 440 services in its data folder, looks through all of it for the first client, and reads what a
+client can do from megabytes of JSON. The functions use five services, and few operations of each.
 """
 
 import gzip
@@ -9,10 +9,18 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-SERVICES = ("dynamodb", "events", "s3", "secretsmanager", "sqs")  # of which the functions make clients
+OPERATIONS = {  # what the functions call; test_layer.py reads it from their sources
+    "dynamodb": {"GetItem", "PutItem", "TransactWriteItems", "UpdateItem"},
+    "events": {"PutEvents"},
+    # botocore itself signs forms as CreateBucket, and asks for HeadBucket where a bucket is in another region.
+    "s3": {"CreateBucket", "GetObject", "HeadBucket", "HeadObject", "ListObjectsV2", "PutObject"},
+    "secretsmanager": {"GetSecretValue"},
+    "sqs": {"ChangeMessageVisibility", "SendMessage"},
+}
 MODELS = ("service-2", "endpoint-rule-set-1")  # no paginators, waiters or examples
 
 
@@ -21,11 +29,11 @@ def main(folder: Path) -> None:
     shutil.rmtree(folder / "boto3" / "data")  # of boto3.resource
     data = folder / "botocore" / "data"
     for service in data.iterdir():
-        if service.is_dir() and service.name not in SERVICES:
+        if service.is_dir() and service.name not in OPERATIONS:
             shutil.rmtree(service)
     for path in sorted(data.glob("*/*/*")):
         if path.name.partition(".")[0] in MODELS:
-            _rewrite(path, _without_documentation)
+            _rewrite(path, partial(_trimmed, operations=OPERATIONS[path.parts[-3]]))
         else:
             path.unlink()
     _rewrite(data / "endpoints.json", _with_our_services)
@@ -36,6 +44,32 @@ def _rewrite(path: Path, change: Callable[[Any], Any]) -> None:
     path.unlink()
     target = path.with_suffix("") if path.suffix == ".gz" else path
     target.write_text(json.dumps(change(json.loads(text)), separators=(",", ":")))
+
+
+def _trimmed(model: Any, operations: set[str]) -> Any:
+    """Keep some operations of a service, the shapes they are made of, and no documentation."""
+    if "operations" in model:
+        model["operations"] = {
+            name: model["operations"][name] for name in sorted(operations & set(model["operations"]))
+        }
+        used = set[str]()
+        _find_shapes(model["operations"], model["shapes"], used)
+        model["shapes"] = {name: shape for name, shape in model["shapes"].items() if name in used}
+    return _without_documentation(model)
+
+
+def _find_shapes(part: Any, shapes: dict[str, Any], used: set[str]) -> None:
+    """Add the names of all shapes that a part of a model refers to."""
+    if isinstance(part, list):
+        for element in part:
+            _find_shapes(element, shapes, used)
+    elif isinstance(part, dict):
+        name = part.get("shape")
+        if isinstance(name, str) and name in shapes and name not in used:
+            used.add(name)
+            _find_shapes(shapes[name], shapes, used)
+        for element in part.values():
+            _find_shapes(element, shapes, used)
 
 
 def _without_documentation(model: Any) -> Any:
@@ -53,7 +87,7 @@ def _without_documentation(model: Any) -> Any:
 def _with_our_services(endpoints: Any) -> Any:
     for partition in endpoints["partitions"]:
         partition["services"] = {
-            name: partition["services"][name] for name in SERVICES if name in partition["services"]
+            name: partition["services"][name] for name in OPERATIONS if name in partition["services"]
         }
     return endpoints
 

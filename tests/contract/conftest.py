@@ -5,7 +5,7 @@ import threading
 import boto3
 import pytest
 from moto import mock_aws
-from variations.wiring import CLIENT_CONFIG
+from variations.aws_clients import CLIENT_CONFIG
 
 from tests.contract.scripted import _elsewhere, _scripted
 

@@ -15,7 +15,7 @@ from urllib3.exceptions import ProtocolError
 from variations.errors import ConfigurationError, SourceNotFound, SourceTooLarge, StorageFailed
 from variations.model import Picture, SourceLocation
 from variations.storage import Storage
-from variations.wiring import CLIENT_CONFIG
+from variations.aws_clients import CLIENT_CONFIG
 
 from tests.fakes import FakeStorage, Stored
 

@@ -17,7 +17,7 @@ import pytest
 import requests
 from moto import mock_aws
 from PIL import Image
-from variations import wiring
+from variations import aws_clients, wiring
 
 from infra.local.image_server import create_app, create_server
 from tests.conftest import event
@@ -140,7 +140,7 @@ def session():
 @pytest.fixture
 def aws(environment, session):
     shared = SimpleNamespace(create_client=session.client)
-    environment.setattr(wiring, "_session", functools.cache(lambda: shared))
+    environment.setattr(aws_clients, "_session", functools.cache(lambda: shared))
     with mock_aws():
         yield Aws(session)
 

@@ -22,7 +22,7 @@ from aws_lambda_powertools.utilities.circuit_breaker.persistence import dynamodb
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 from moto import mock_aws
-from variations import wiring
+from variations import aws_clients, wiring
 from variations.messages import parse_message
 from variations.provider import Provider
 
@@ -274,7 +274,7 @@ def stage(aws, image_server, hours, environment, kept):
     for module in (circuit, circuit_store, circuit_table):
         environment.setattr(module, "dt", now)
     environment.setattr(process_jobs, "time", SimpleNamespace(time=hours))
-    environment.setattr(wiring, "_session", functools.cache(lambda: kept))
+    environment.setattr(aws_clients, "_session", functools.cache(lambda: kept))
     environment.setattr(BaseClient, "_make_api_call", stage.call_aws(BaseClient._make_api_call))
     stage.start_container()
     stage.upload()

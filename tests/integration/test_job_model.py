@@ -48,7 +48,7 @@ from variations.model import Answer, Job, Listing, Order, SourceLocation
 from variations.service import REDRIVABLE, Service
 from variations.settings import Settings
 from variations.table import Table
-from variations.wiring import CLIENT_CONFIG
+from variations.aws_clients import CLIENT_CONFIG
 
 from tests.conftest import ENVIRONMENT
 from tests.fakes import Clock, FakeStorage

@@ -14,6 +14,7 @@ PACKAGE = ROOT / "functions" / "variations"
 LAYERS = [
     {"wiring", "http_api", "job_answers"},
     {
+        "aws_clients",
         "budget",
         "breaker",
         "front_door",

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from variations import wiring
+from variations import aws_clients, wiring
 
 
 @pytest.mark.parametrize("region", ["us-east-1", "eu-west-1"])
@@ -58,7 +58,7 @@ def test_workers_side_by_side_make_their_clients_one_after_the_other(environment
         together.wait()
         wiring.client(name)
 
-    environment.setattr(wiring, "_session", functools.cache(Session))
+    environment.setattr(aws_clients, "_session", functools.cache(Session))
     with ThreadPoolExecutor(len(names)) as pool:
         list(pool.map(make, names))
 
