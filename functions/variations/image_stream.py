@@ -5,60 +5,28 @@ where texts, lists and objects begin and end.
 """
 
 import contextlib
-import io
 import itertools
 import json
+import math
 import re
 import secrets
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-import pybase64
+from .base64_text import Base64Text
 
 LONG_BYTES = 4096  # a text that is longer, and may be a picture by its name, is decoded as it comes
 MAX_REST_BYTES = 4 * 1024**2  # of all that is no picture: prompts, usage, errors
+MAX_DEPTH = 100  # of lists in objects in lists
 STRUCTURE = re.compile(rb'["{}\[\]:,]')
 HALF_AN_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*(\\(?:u[0-9a-fA-F]{0,3})?)\Z")
-WHITESPACE = b" \t\r\n\v\f"
 BACKSLASH = ord("\\")
 TAKEN = object()  # what is left in the document of an entry that was taken
 
 
-class Base64Text:
-    """Decode base64 that comes in pieces, with or without white space and the head of a data: URL."""
-
-    def __init__(self) -> None:
-        self._decoded = io.BytesIO()  # gives its bytes away without a copy
-        self._left = b""  # of the last four characters
-        self._is_valid, self._is_padded = True, False
-
-    def feed(self, text: bytes) -> None:
-        """Decode a piece. The first one must hold the whole head of a data: URL."""
-        if text.startswith(b"data:") and not self._left and not self._decoded.tell():
-            text = text.partition(b",")[2]
-        if self._is_valid:
-            text = self._left + text
-            # White space is so rare that it is looked for only where there is something wrong.
-            self._is_valid = self._decode(text) or self._decode(text.translate(None, WHITESPACE))
-
-    def finish(self) -> bytes | None:
-        """Return what was decoded, or None where the text was not base64."""
-        is_whole = self._is_valid and not self._left.translate(None, WHITESPACE)
-        return self._decoded.getvalue() if is_whole else None
-
-    def _decode(self, text: bytes) -> bool:
-        """Decode as many fours of characters as there are; return False, and change nothing, if one is wrong."""
-        end = len(text) - len(text) % 4
-        try:
-            decoded = pybase64.b64decode(memoryview(text)[:end], validate=True)
-        except ValueError:
-            return False
-        if self._is_padded and text:
-            return False
-        self._decoded.write(decoded)
-        self._left, self._is_padded = text[end:], len(decoded) < end // 4 * 3
-        return True
+class NotJson(Exception):
+    """This is no JSON, or is cut off, or more than any answer has."""
 
 
 @dataclass(slots=True)
@@ -66,7 +34,9 @@ class _Container:
     """A list or an object that has not ended; `element` is where in the rest its last element begins."""
 
     is_object: bool = False
-    entries: str | None = None  # by which name it holds entries
+    entries: str | None = None  # by which name a list holds entries
+    is_entry: bool = False
+    is_link: bool = False  # an object in the place of a picture, with its URL
     key: str | None = None
     has_colon: bool = False
     element: int = 0
@@ -80,7 +50,8 @@ class ImageStream:
             pictures in it are bytes, or None where they were not base64. Where it returns True, the document has TAKEN
             in its place.
         lists: names of lists whose elements are entries; a list that is the whole document goes by the first of them.
-        names: keys under which a text may be a picture; a text in a list may be one too.
+        names: keys under which an entry may have its picture: as base64, or a URL, or an object with a URL.
+            An entry may be such a text itself, and the whole document one entry.
     """
 
     def __init__(self, take: Callable[[str, Any], bool], lists: tuple[str, ...], names: Collection[str]) -> None:
@@ -88,6 +59,7 @@ class ImageStream:
         self._rest = bytearray()
         self._open = [_Container()]
         self._is_text, self._text_start = False, 0  # whether we are within a text, and where in the rest it begins
+        self._is_looked_at = False  # whether it was told if this text is a picture
         self._picture: Base64Text | None = None
         self._escape = b""  # the half of one at the end of a chunk
         self._is_escaped = False  # whether the chunk ended on a backslash that escapes what comes next
@@ -99,22 +71,22 @@ class ImageStream:
         """Read a chunk of any length.
 
         Raises:
-            ValueError: this is no JSON, or one with more text than any answer has.
+            NotJson: so far.
         """
         position = 0
         while position < len(chunk):
             position = (self._read_text if self._is_text else self._read_structure)(chunk, position)
         if len(self._rest) > MAX_REST_BYTES:
-            raise ValueError("too much text")
+            raise NotJson("too much text")
 
     def finish(self) -> Any:
         """Return the document without what was taken of it.
 
         Raises:
-            ValueError, RecursionError: it is no whole JSON.
+            NotJson: it is not whole.
         """
         if self._is_text or len(self._open) > 1:
-            raise ValueError("cut off")
+            raise NotJson("cut off")
         return self._parse(self._rest)
 
     def _read_structure(self, chunk: bytes, start: int) -> int:
@@ -131,35 +103,41 @@ class ImageStream:
         if character in b'"{[':
             around.element = place
         if character == b'"':
-            self._is_text, self._text_start = True, place
+            self._is_text, self._text_start, self._is_looked_at = True, place, False
         elif character in b"{[":
-            self._open.append(_Container(character == b"{", self._entries(around) if character == b"[" else None))
+            self._open.append(self._begin(around, is_object=character == b"{"))
+            if len(self._open) > MAX_DEPTH:
+                raise NotJson("too deep")
         elif character in b"}]":
             if len(self._open) == 1:
-                raise ValueError("ends before it has begun")
+                raise NotJson("ends before it has begun")
             self._open.pop()
             self._end_element()
         else:
             around.has_colon = character == b":"
 
-    def _entries(self, around: _Container) -> str | None:
-        """Return by which name the list that begins here holds entries, if it does."""
-        if len(self._open) == 1:
-            return self._lists[0]
-        return around.key if len(self._open) == 2 and around.is_object and around.key in self._lists else None
+    def _begin(self, around: _Container, *, is_object: bool) -> _Container:
+        """Say what a list or an object is, by what it stands in."""
+        is_document = len(self._open) == 1
+        if is_object:
+            is_entry = is_document or around.entries is not None
+            return _Container(is_object, is_entry=is_entry, is_link=around.is_entry and around.key in self._names)
+        if is_document:
+            return _Container(is_object, entries=self._lists[0])
+        is_listed = len(self._open) == 2 and around.is_object and around.key in self._lists
+        return _Container(is_object, entries=around.key if is_listed else None)
 
     def _read_text(self, chunk: bytes, start: int) -> int:
         """Read to behind the end of a text, or as much of it as there is."""
         quote = self._find_end(chunk, start)
         end = len(chunk) if quote < 0 else quote
         if self._picture:
-            self._decode(self._picture, chunk[start:end])
+            self._picture.feed(self._unescaped(chunk[start:end]))
         else:
             self._rest += chunk[start:end]
-            if self._is_long_picture():
-                self._picture, text = Base64Text(), bytes(self._rest[self._text_start + 1 :])
-                del self._rest[self._text_start :]
-                self._decode(self._picture, text)
+            if not self._is_looked_at and len(self._rest) - self._text_start > LONG_BYTES:
+                self._is_looked_at = True
+                self._look_at(bytes(self._rest[self._text_start + 1 :]))
         if quote < 0:
             return end
         self._end_text()
@@ -183,50 +161,63 @@ class ImageStream:
             first -= 1
         return bool((place - first + (first == start and self._is_escaped)) % 2)
 
-    def _is_long_picture(self) -> bool:
-        """Tell whether the text that is being read is longer than most, and may be a picture by its place."""
+    def _look_at(self, text: bytes) -> None:
+        """Begin to decode a long text, if it is a picture by its place and its first letters."""
         around = self._open[-1]
-        begin = self._text_start + 1
-        if len(self._rest) - begin <= LONG_BYTES or (around.is_object and not around.has_colon):
-            return False
-        may_be = around.key in self._names if around.is_object else len(self._open) > 1
-        return may_be and not self._rest.startswith((b"http://", b"https://"), begin)
+        may_be = around.entries is not None or (
+            around.has_colon
+            and ((around.is_entry and around.key in self._names) or (around.is_link and around.key == "url"))
+        )
+        if not may_be:
+            return
+        text = self._unescaped(text)
+        is_data = text.startswith(b"data:")
+        if text.startswith((b"http://", b"https://")) or (around.is_entry and around.key == "url" and not is_data):
+            self._escape = b""
+            return
+        del self._rest[self._text_start :]
+        self._picture = Base64Text()
+        self._picture.feed(text)
 
-    def _decode(self, picture: Base64Text, text: bytes) -> None:
-        text = self._escape + text
-        self._escape = b""
-        if b"\\" in text:
-            if half := HALF_AN_ESCAPE.search(text):
-                self._escape, text = half[1], text[: half.start(1)]
-            text = json.loads(b'"' + text + b'"', strict=False).encode(errors="replace")
-        picture.feed(text)
+    def _unescaped(self, text: bytes) -> bytes:
+        """Return a piece of a picture's text without escapes; half of one is kept for the next piece."""
+        text, self._escape = self._escape + text, b""
+        if b"\\" not in text:
+            return text
+        if half := HALF_AN_ESCAPE.search(text):
+            self._escape, text = half[1], text[: half.start(1)]
+        # Latin-1, as the piece may end within a character; whatever is not ASCII is not base64 either.
+        unescaped: str = _loads('"' + text.decode("latin-1") + '"', strict=False)
+        return unescaped.encode("latin-1", errors="replace")
 
     def _end_text(self) -> None:
         around = self._open[-1]
         if self._picture:
             if self._escape:
-                self._picture.feed(b"\\")
+                raise NotJson("half an escape")
             name = f"{self._taken}-{next(self._numbers)}"
             self._pictures[name] = self._picture.finish()
             self._rest += f'"{name}'.encode()
-            self._picture, self._escape = None, b""
+            self._picture = None
         self._rest += b'"'
         if around.is_object and not around.has_colon:
-            around.key = json.loads(self._rest[self._text_start :], strict=False)
+            around.key = _loads(self._rest[self._text_start :], strict=False)
         self._is_text = False
         self._end_element()
 
     def _end_element(self) -> None:
         """Offer an entry that has ended, and put a mark in its place where it is taken."""
         around = self._open[-1]
-        if around.entries is not None:
-            with contextlib.suppress(RecursionError):  # `finish` meets it too
-                if self._take(around.entries, self._parse(self._rest[around.element :])):
-                    self._rest[around.element :] = f'"{self._taken}"'.encode()
+        if around.entries is None:
+            return
+        entry: Any = None
+        with contextlib.suppress(NotJson):  # `finish` meets it too
+            entry = self._parse(self._rest[around.element :])
+        if self._take(around.entries, entry):
+            self._rest[around.element :] = f'"{self._taken}"'.encode()
 
     def _parse(self, text: bytearray) -> Any:
-        # No NaN or Infinity, which the manifest could not hold.
-        return self._filled(json.loads(text, parse_constant=lambda _: None))
+        return self._filled(_loads(text, parse_constant=lambda _: None, parse_float=_number))
 
     def _filled(self, value: Any) -> Any:
         """Put the pictures and TAKEN where the marks are that stand for them."""
@@ -237,3 +228,15 @@ class ImageStream:
         if isinstance(value, dict):
             return {key: self._filled(element) for key, element in value.items()}
         return value
+
+
+def _loads(text: str | bytearray, **options: Any) -> Any:
+    try:
+        return json.loads(text, **options)
+    except (ValueError, RecursionError) as error:
+        raise NotJson(str(error)) from error
+
+
+def _number(text: str) -> float | None:
+    """Read a number; NaN and Infinity are None, as the manifest could not hold them."""
+    return number if math.isfinite(number := float(text)) else None

@@ -35,7 +35,7 @@ LAYERS = [
     {"preparation", "messages"},
     {"manifest", "orders", "protocols", "images", "options", "models_list", "settings"},
     {"dialects"},
-    {"model", "fields", "image_stream", "containers", "storing"},
+    {"model", "fields", "image_stream", "base64_text", "containers", "storing"},
     {"errors"},
 ]
 PURE = {
@@ -51,7 +51,7 @@ PURE = {
     "models_list",
     "settings",
 }
-PURE |= {"image_stream", "containers", "storing", "preparation", "orders", "model", "fields", "errors"}
+PURE |= {"image_stream", "base64_text", "containers", "storing", "preparation", "orders", "model", "fields", "errors"}
 OUTSIDE_WORLD = {"boto3", "botocore", "requests", "urllib3", "os", "socket", "aws_lambda_powertools"}
 
 

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..base64_text import Base64Text
 from ..errors import ProviderFailed, ProviderRefused
-from ..image_stream import TAKEN, Base64Text, ImageStream
+from ..image_stream import TAKEN, ImageStream, NotJson
 from .refusals import error_in_success
 
 LISTS = ("data", "images", "output")  # where the pictures stand, OpenAI's name first
@@ -47,7 +48,7 @@ class AnswerReader:
         """
         try:
             self._stream.feed(chunk)
-        except ValueError as error:
+        except NotJson as error:
             raise ProviderFailed(GARBAGE) from error
 
     def finish(self) -> Remainder:
@@ -60,7 +61,7 @@ class AnswerReader:
         """
         try:
             answer = self._stream.finish()
-        except (ValueError, RecursionError) as error:
+        except NotJson as error:
             raise ProviderFailed(GARBAGE) from error
         if isinstance(answer, list):
             answer = {LISTS[0]: answer}
@@ -117,7 +118,7 @@ def _image(entry: Any) -> bytes | str | None:
         value = entry.get(name)
         if isinstance(value, dict):  # {"image_url": {"url": …}}
             value = value.get("url")
-        if name == "url" and isinstance(value, str) and not value.startswith("data:"):
+        if name == "url" and isinstance(value, str) and value and not value.startswith("data:"):
             return value
         if found := _picture(value):
             return found
