@@ -12,11 +12,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
+from urllib.parse import quote, urlsplit
 
 import certifi
 import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from .errors import ProviderFailed, ProviderTimeout, ProviderUnreachable
 from .request_body import Body
@@ -24,7 +24,9 @@ from .request_body import Body
 CONNECT_SECONDS = 5.0
 SEND_SECONDS = 120.0  # for up to 50 MB, between a short connect timeout and the long wait for an answer
 MAX_ANSWER_BYTES = 256 * 1024**2  # ten 4K pictures as base64 are 200 MB; more than this is no answer
-CHUNK_BYTES = 1024**2
+PIECE_BYTES = 16 * 1024  # of one TLS record, which is all that one read brings
+CHUNK_BYTES = 256 * 1024  # of pieces that are handed on together
+SAFE = "!#$%&'()*+,/:;=?@[]~"  # what may stand in a URL as it is: RFC 3986, 2.2 and 2.3
 TIMED_OUT = (
     "The provider did not answer in time. The call may have been billed, so it is not repeated; "
     "ask for fewer or smaller pictures, or for a faster model."
@@ -99,25 +101,23 @@ def exchange(
     ):
         _send(connection, request, deadline)
         with contextlib.closing(connection.getresponse()) as response:
-            content = bytearray()
+            headers, content = urllib3.HTTPHeaderDict(response.getheaders()), bytearray()
             is_good = 200 <= response.status < 300
-            _read(response, read if read and is_good else content.extend)
+            _read(response, headers, read if read and is_good else content.extend)
             _seconds_left(deadline)  # a body without a length just ends
-            return Reply(response.status, response.headers, bytes(content))
+            return Reply(response.status, headers, bytes(content))
 
 
 def _connect(url: str, context: Callable[[], ssl.SSLContext], deadline: float) -> HTTPConnection:
     """Connect, and shake hands: whatever fails here, nothing was sent."""
-    place = urllib3.util.parse_url(url)
-    host, timeout = str(place.host).strip("[]"), min(CONNECT_SECONDS, _seconds_left(deadline))
-    connection: HTTPConnection
+    place = urlsplit(url)
+    host, timeout = place.hostname or "", min(CONNECT_SECONDS, _seconds_left(deadline))
+    connection = HTTPConnection(host, place.port, timeout=timeout)
     if place.scheme == "https":
-        connection = HTTPSConnection(host, place.port, timeout=timeout, ssl_context=context())
-    else:
-        connection = HTTPConnection(host, place.port, timeout=timeout)
+        connection = HTTPSConnection(host, place.port, timeout=timeout, context=context())
     try:
         connection.connect()
-    except (urllib3.exceptions.HTTPError, OSError) as error:
+    except (OSError, UnicodeError) as error:
         connection.close()
         raise ProviderUnreachable(
             f"No connection to the provider at {host}: {_reason(error)}. Check ProviderBaseUrl."
@@ -126,9 +126,9 @@ def _connect(url: str, context: Callable[[], ssl.SSLContext], deadline: float) -
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, ssl.SSLError | urllib3.exceptions.SSLError):
+    if isinstance(error, ssl.SSLError):
         return "its TLS certificate is not accepted"
-    if isinstance(error, TimeoutError | urllib3.exceptions.ConnectTimeoutError):
+    if isinstance(error, TimeoutError):
         return f"it did not pick up within {CONNECT_SECONDS:g} seconds"
     return "its name is not known, or nothing listens there"
 
@@ -154,21 +154,33 @@ def _send(connection: HTTPConnection, request: Request, deadline: float) -> None
     headers, body = {**HEADERS, **request.headers}, request.body
     if body:
         headers |= {"Content-Type": body.content_type, "Content-Length": str(len(body))}
-    target = urllib3.util.parse_url(request.url).request_uri
-    connection.timeout = SEND_SECONDS
+    place = urlsplit(request.url)
+    target = quote((place.path or "/") + (f"?{place.query}" if place.query else ""), SAFE)
+    connection.sock.settimeout(SEND_SECONDS)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        connection.request("POST" if body else "GET", target, body=body, headers=headers, preload_content=False)
-    connection.timeout = _seconds_left(deadline)
+        connection.request("POST" if body else "GET", target, body, headers)
+    connection.sock.settimeout(_seconds_left(deadline))
 
 
-def _read(response: urllib3.HTTPResponse, take: Read) -> None:
-    """Read a body within MAX_ANSWER_BYTES, and hand on what has come as soon as it has."""
-    total = 0
-    while piece := response.read1(CHUNK_BYTES, decode_content=True):
-        total += len(piece)
-        if total > MAX_ANSWER_BYTES:
-            raise ProviderFailed(f"The provider's answer is larger than {MAX_ANSWER_BYTES >> 20} MiB.")
-        take(piece)
+def _read(response: HTTPResponse, headers: Mapping[str, str], take: Read) -> None:
+    """Read a body within MAX_ANSWER_BYTES, and hand on all that comes of it, whatever happens then."""
+    source: HTTPResponse | urllib3.HTTPResponse = response
+    if "Content-Encoding" in headers:  # though we did not ask for it
+        source = urllib3.HTTPResponse(response, headers, preload_content=False)
+    pieces, total = list[bytes](), 0
+    try:
+        while piece := source.read1(PIECE_BYTES):
+            pieces.append(piece)
+            total += len(piece)
+            if total > MAX_ANSWER_BYTES:
+                raise ProviderFailed(f"The provider's answer is larger than {MAX_ANSWER_BYTES >> 20} MiB.")
+            if len(pieces) * PIECE_BYTES >= CHUNK_BYTES:
+                chunk, pieces = b"".join(pieces), []
+                take(chunk)
+    finally:
+        take(b"".join(pieces))
+    if response.length or (response.length is None and "Content-Length" in headers and not response.chunked):
+        raise IncompleteRead(b"", response.length)
 
 
 def _seconds_left(deadline: float) -> float:
