@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import botocore.session
-from botocore import httpsession
+from botocore import handlers, httpsession
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -63,7 +63,13 @@ def _session() -> botocore.session.Session:
 def client(name: str) -> Any:
     """Return the one client of an AWS service, e.g. `s3`; all share one session."""
     with MAKING_CLIENTS:
-        return _session().create_client(name, config=S3_CONFIG if name == "s3" else CLIENT_CONFIG)
+        if name != "s3":
+            return _session().create_client(name, config=CLIENT_CONFIG)
+        made = _session().create_client(name, config=S3_CONFIG)
+    # botocore makes a file of every body, sends it in pieces of 16 KB, and waits for S3 to ask for it (100-continue).
+    made.meta.events.unregister("before-parameter-build.s3.PutObject", handlers.convert_body_to_file_like_object)
+    made.meta.events.unregister("before-call.s3", handlers.add_expect_header)
+    return made
 
 
 @contextmanager

@@ -78,14 +78,12 @@ class Storage:
         marks = {"width": str(picture.width), "height": str(picture.height), "sha256": variation.sha256}
         with _translated(f"s3://{self.results_bucket}"):
             try:
-                self.client.put_object(
-                    Bucket=self.results_bucket,
-                    Key=variation.key,
-                    Body=picture.content,
+                self._put(
+                    variation.key,
+                    picture.content,
+                    digest.digest(),
                     ContentType=picture.content_type,
                     Metadata={**metadata, **marks},
-                    # S3 checks it; and without one botocore computes another, and sends the picture in small pieces.
-                    ChecksumSHA256=base64.b64encode(digest.digest()).decode(),
                     IfNoneMatch="*",
                 )
             except ClientError as error:
@@ -104,7 +102,7 @@ class Storage:
     def store_source(self, key: str, content: bytes) -> None:
         """Write a source that came in over HTTP into the results bucket, where no upload rule sees it."""
         with _translated(f"s3://{self.results_bucket}"):
-            self.client.put_object(Bucket=self.results_bucket, Key=key, Body=content)
+            self._put(key, content, hashlib.sha256(content).digest())
 
     def find_etag(self, location: SourceLocation) -> str:
         """Return the ETag of an object, without reading it.
@@ -146,12 +144,10 @@ class Storage:
 
     def store_manifest(self, prefix: str, manifest: Mapping[str, Any]) -> None:
         """Write manifest.json, the last object of a finished job."""
+        content = json.dumps(manifest, indent=2, ensure_ascii=False).encode(errors="replace")
         with _translated(f"s3://{self.results_bucket}"):
-            self.client.put_object(
-                Bucket=self.results_bucket,
-                Key=f"{prefix}/manifest.json",
-                Body=json.dumps(manifest, indent=2, ensure_ascii=False).encode(errors="replace"),
-                ContentType="application/json",
+            self._put(
+                f"{prefix}/manifest.json", content, hashlib.sha256(content).digest(), ContentType="application/json"
             )
 
     def read_manifest(self, prefix: str) -> dict[str, Any]:
@@ -168,6 +164,11 @@ class Storage:
             if is_job_id(folder.rpartition("/")[2]):
                 with contextlib.suppress(SourceNotFound):  # a job that is still running
                     yield self.read_manifest(folder)
+
+    def _put(self, key: str, content: bytes, digest: bytes, **named: Any) -> None:
+        # S3 checks the digest; without one botocore computes a checksum of its own, and wraps the body for it.
+        checksum = base64.b64encode(digest).decode()
+        self.client.put_object(Bucket=self.results_bucket, Key=key, Body=content, ChecksumSHA256=checksum, **named)
 
     def _read_result(self, key: str) -> Variation:
         head = self.client.head_object(Bucket=self.results_bucket, Key=key)

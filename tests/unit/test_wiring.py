@@ -3,9 +3,11 @@
 import functools
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from botocore.hooks import HierarchicalEmitter
 from variations import aws_clients, wiring
 
 
@@ -53,6 +55,7 @@ def test_workers_side_by_side_make_their_clients_one_after_the_other(environment
             threading.Event().wait(0.01)  # long enough for the others to come in, if they may
             most.append(len(inside))
             inside.remove(name)
+            return SimpleNamespace(meta=SimpleNamespace(events=HierarchicalEmitter()))
 
     def make(name):
         together.wait()
