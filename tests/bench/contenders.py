@@ -10,10 +10,11 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from infra.local.build import build_code
+from infra.local.template import read_template
 from tests.bench.stub_process import ROOT
 
 FOLDER = ROOT / ".local" / "bench"
@@ -32,11 +33,13 @@ class Contender:
     module: str
     event: str
     paths: tuple[Path, ...]
+    variables: dict[str, str] = field(default_factory=dict)  # which its template gives it alone
 
     def environment(self, origin: str, n: int) -> dict[str, str]:
         """Return all of its environment: what a template gives a function, and the stub instead of the world."""
         return {
             **worker_environment(origin, n),
+            **self.variables,
             "PYTHONPATH": os.pathsep.join(map(str, self.paths)),
             "AWS_CA_BUNDLE": str(BUNDLE),
             "REQUESTS_CA_BUNDLE": str(BUNDLE),
@@ -91,6 +94,12 @@ def worker_environment(origin: str, n: int) -> dict[str, str]:
     }
 
 
+def worker_variables() -> dict[str, str]:
+    """Return what template.yaml puts into the environment of our worker alone."""
+    worker = read_template(ROOT / "template.yaml")["Resources"]["ProcessJobsFunction"]
+    return dict(worker["Properties"]["Environment"]["Variables"])
+
+
 def prepare_contenders() -> dict[str, Contender]:
     """Build our artifact, make the certificates, and return everybody by name.
 
@@ -109,7 +118,7 @@ def prepare_contenders() -> dict[str, Contender]:
     shutil.copyfile(BUNDLE, trusting / "certifi" / "cacert.pem")  # our provider connection trusts nothing else
     ours = (BUILT / "functions", trusting)
     return {
-        "process_jobs": Contender("process_jobs", "process_jobs", "queue", ours),
+        "process_jobs": Contender("process_jobs", "process_jobs", "queue", ours, worker_variables()),
         "list_models": Contender("list_models", "list_models", "none", ours),
         "create_variations": Contender("create_variations", "create_variations", "none", ours),
         "boto3_only": _peer("boto3_only", "none"),

@@ -63,7 +63,16 @@ def choose(counts: list[int], sizes: list[float], repetitions: int, warm: int, *
         "work", "memory", _pictures(most, sizes[-1]), everybody, most, int(sizes[-1] * MIB), warm=min(2, warm)
     )
     growth = [
-        Scenario("growth", f"growth_{n}_{size:g}", _pictures(n, size), (US, REFERENCE), n, int(size * MIB), warm=1)
+        Scenario(
+            "growth",
+            f"growth_{n}_{size:g}",
+            f"{_pictures(n, size)}, PUT 40 ms",
+            (US, REFERENCE),
+            n,
+            int(size * MIB),
+            put_latency=0.04,  # so that pictures wait, as they do at S3
+            warm=1,
+        )
         for n, size in ((2, 4.5), (10, 0.75), (10, 4.5))
     ]
     starting = INITS if litellm else INITS[:-1]

@@ -12,10 +12,10 @@ from botocore.stub import Stubber
 from moto import mock_aws
 from PIL import Image
 from urllib3.exceptions import ProtocolError
+from variations.aws_clients import CLIENT_CONFIG
 from variations.errors import ConfigurationError, SourceNotFound, SourceTooLarge, StorageFailed
 from variations.model import Picture, SourceLocation
 from variations.storage import Storage
-from variations.aws_clients import CLIENT_CONFIG
 
 from tests.fakes import FakeStorage, Stored
 

@@ -6,15 +6,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.bench.contenders import worker_environment
+from tests.bench.contenders import worker_environment, worker_variables
 from tests.bench.runner import CHILD, measure_child
 from tests.bench.stub_process import check_stored, running_stub
 from tests.conftest import ROOT
 
 PICTURE_BYTES = 1_572_864
 BODY_MIB = 20.0  # of an answer with ten of them, as base64
-# 50 MiB on 2026-11-26, 37 of them for what is made on first use: clients, Pillow. With the body in memory it was 94.
-FIRST_JOB_MIB = 65.0
+# 36 MiB on 2026-11-26, most of them for what is made on first use: clients, Pillow. With the body in memory it was 94.
+FIRST_JOB_MIB = 55.0
 COUNTING = """
 from pathlib import Path
 from botocore.session import Session
@@ -43,7 +43,7 @@ def work(tmp_path_factory):
 
     def work(stub, n):
         sent = stub.play(n, PICTURE_BYTES)
-        environment = worker_environment(stub.origin, n)
+        environment = worker_environment(stub.origin, n) | worker_variables()
         environment["PYTHONPATH"] = os.pathsep.join([str(folder), str(ROOT / "functions")])
         took = measure_child("the worker", [sys.executable, "-P", CHILD, "counting", "queue", "0"], environment)
         sessions = int((folder / "sessions").read_text())

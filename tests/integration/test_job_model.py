@@ -31,6 +31,7 @@ from hypothesis.stateful import (
 from moto import mock_aws
 from PIL import Image
 from variations import rounds, service
+from variations.aws_clients import CLIENT_CONFIG
 from variations.budget import Budget
 from variations.errors import (
     ProviderBusy,
@@ -48,7 +49,6 @@ from variations.model import Answer, Job, Listing, Order, SourceLocation
 from variations.service import REDRIVABLE, Service
 from variations.settings import Settings
 from variations.table import Table
-from variations.aws_clients import CLIENT_CONFIG
 
 from tests.conftest import ENVIRONMENT
 from tests.fakes import Clock, FakeStorage
