@@ -1,7 +1,6 @@
 """Prepare a job: fetch its source, and read and check the picture and what is asked of it."""
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from . import images
@@ -34,12 +33,11 @@ def prepare(work: Work, fetch: Fetch, settings: Settings) -> tuple[VariationRequ
     if order.source.bucket not in settings.source_buckets:
         message = f"Pictures are not taken from the bucket {order.source.bucket!r}. See AllowedSourceBuckets."
         raise InvalidRequest(message, param="source")
-    with ThreadPoolExecutor(1) as beside:
-        presets = None if order.complete else beside.submit(_read_presets, order.source, fetch, settings)
-        work.source = fetch(order.source, max_bytes=settings.max_source_bytes)
+    work.source = fetch(order.source, max_bytes=settings.max_source_bytes)
     options = order.options
-    if presets:
-        options = layered(presets.result(), decode_metadata(work.source.metadata), options)
+    if not order.complete:
+        presets = _read_presets(order.source, fetch, settings)
+        options = layered(presets, decode_metadata(work.source.metadata), options)
     work.request, warnings = _parse(options, settings)
     work.warnings.extend(warnings)
     work.picture = images.inspect(work.source.content, max_megapixels=settings.max_source_megapixels)
