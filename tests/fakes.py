@@ -45,6 +45,7 @@ class Sent:
     request_id: str | None = None
     usage: Mapping[str, object] | None = None
     warnings: tuple[str, ...] = ()
+    failure: BaseException | None = None  # that comes when the pictures have come
 
 
 Step = Sent | BaseException | Callable[[ProviderCall], Sent]
@@ -85,6 +86,8 @@ class FakeProvider:
         sent = step if isinstance(step, Sent) else step(call)
         for place, image in enumerate(sent.images):
             take(place, image)
+        if sent.failure:
+            raise sent.failure
         return Answer(len(sent.images) + len(sent.warnings), sent.request_id, sent.usage, sent.warnings)
 
 

@@ -450,6 +450,57 @@ def test_a_worker_that_wakes_up_after_its_job_was_taken_over_changes_nothing():
     assert (world.outcomes, len(world.events)) == ([None, "answered"], 1)
 
 
+# Answers that break off
+
+
+CUT = ProviderFailed("The provider closed the connection before its answer was complete.")
+
+
+def cut_after(pictures, failure=CUT):
+    return Sent(tuple(draw((64, 64), (20 * number, 0, 0)) for number in range(pictures)), failure=failure)
+
+
+def test_the_pictures_that_came_before_an_answer_broke_off_are_kept():
+    world = World([cut_after(2)])
+
+    assert world.deliver().state == "partial"
+
+    assert (world.asked, world.stored, world.outcomes) == ([3], [1, 2], ["provider_failed"])
+    assert world.manifest["error"]["message"] == CUT.message
+    assert [result["key"] for result in world.manifest["results"]] == [f"{PREFIX}/variation-0{n}.png" for n in (1, 2)]
+
+
+def test_an_answer_that_breaks_off_behind_its_last_picture_has_brought_all_and_says_so_in_a_warning():
+    world = World([cut_after(3)])
+
+    assert world.deliver().state == "succeeded"
+
+    assert (world.asked, world.stored) == ([3], [1, 2, 3])
+    assert (world.manifest["error"], world.manifest["warnings"]) == (None, [CUT.message])
+
+
+def test_what_an_answer_that_may_be_asked_for_again_did_not_bring_is_all_that_is_asked_for_again():
+    world = World([cut_after(1, ProviderFailed("HTTP 503", retryable=True)), paint])
+
+    with pytest.raises(ProviderFailed):
+        world.deliver()
+    first = world.storage.get("results", f"{PREFIX}/variation-01.png")
+
+    assert world.deliver().state == "succeeded"
+    assert (world.asked, world.stored) == ([3, 2], [1, 2, 3])
+    assert world.storage.get("results", f"{PREFIX}/variation-01.png") == first
+
+
+def test_a_picture_that_cannot_be_stored_does_not_keep_the_others_from_it():
+    world = World([paint, paint])
+    with broken(world, Point("storage", "store_result", 2), StorageFailed("S3 is down.")), pytest.raises(StorageFailed):
+        world.deliver()
+
+    assert (world.stored, world.outcomes) == ([1, 3], ["answered"])
+    assert world.deliver().state == "succeeded"
+    assert (world.asked, world.stored) == ([3, 1], [1, 2, 3])
+
+
 # Crashes
 
 CRASHES = [  # point -> what the calls ask for in the end, and how many events go out

@@ -1,12 +1,14 @@
 """How the parts are put together."""
 
 import functools
+import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from botocore import httpsession
 from botocore.hooks import HierarchicalEmitter
 from variations import aws_clients, wiring
 
@@ -66,3 +68,26 @@ def test_workers_side_by_side_make_their_clients_one_after_the_other(environment
         list(pool.map(make, names))
 
     assert most == [1] * len(names)
+
+
+def test_all_connections_to_aws_share_one_context_that_reads_the_authorities_once(environment, monkeypatch):
+    read = []
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", lambda _, *files: read.append(files))
+    contexts = {
+        id(wiring.client(name)._endpoint.http_session._manager.connection_pool_kw["ssl_context"])
+        for name in ("s3", "sqs", "dynamodb")
+    }
+
+    context = httpsession.create_urllib3_context()
+    for authorities in ("a.pem", "a.pem", "b.pem", "a.pem"):
+        context.load_verify_locations(authorities, None, None)
+
+    assert contexts == {id(context)}
+    assert read == [("a.pem", None, None), ("b.pem", None, None)]
+
+
+def test_certificates_of_aws_are_checked(environment):
+    context = httpsession.create_urllib3_context()
+
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
