@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass, field, replace
 from functools import partial
 from urllib.parse import quote
@@ -171,7 +171,8 @@ class Rounds:
             self._collect(paid)
 
     def _collect(self, paid: PaidCall) -> None:
-        """Wait for what is being stored, all of it before a failure of some is raised."""
+        """Wait until everything is stored or failed, and only then raise what failed."""
+        wait(paid.stored.values())
         failure: VariationError | None = None
         for number, stored in paid.stored.items():
             try:

@@ -51,7 +51,7 @@ from variations.settings import Settings
 from variations.table import Table
 
 from tests.conftest import ENVIRONMENT
-from tests.fakes import Clock, FakeStorage
+from tests.fakes import Clock, FakeStorage, OneByOne
 
 SECONDS = 600.0  # that a worker lives, and holds its job for
 LATE_SECONDS = 12 * 3600  # as process_jobs.py has it
@@ -232,6 +232,7 @@ class Worker:
             set_aside=functools.partial(self.do, "world.set_aside", world.set_aside),
             settings=world.settings,
             clock=world.clock,
+            storing=OneByOne(),
             **parts,
         )
         try:
