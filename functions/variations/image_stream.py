@@ -145,7 +145,7 @@ class ImageStream:
 
     def _find_end(self, chunk: bytes, start: int) -> int:
         """Return where the quote is that ends a text, or -1."""
-        quote, begin = start, start
+        begin = start
         while (quote := chunk.find(b'"', begin)) >= 0:
             if not self._is_escape(chunk, start, quote):
                 self._is_escaped = False
