@@ -1,5 +1,6 @@
 """Write the manifest: the JSON that tells users what became of a job."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -20,7 +21,10 @@ SURELY_NOT_BILLED = {
 
 @dataclass
 class Work:
-    """What is known of a job while it is worked on; a failure leaves the later fields empty."""
+    """What is known of a job while it is worked on; a failure leaves the later fields empty.
+
+    `lease_ends` is when somebody else may take it over, in seconds since the epoch.
+    """
 
     job: Job
     source: SourceObject | None = None
@@ -33,6 +37,7 @@ class Work:
     results: dict[int, Variation] = field(default_factory=dict)
     usage: Mapping[str, Any] | None = None
     provider_seconds: float = 0.0
+    lease_ends: float = math.inf
 
     @property
     def missing(self) -> list[int]:

@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -56,6 +56,7 @@ class Rounds:
     jobs: Jobs
     budget: Budget
     max_attempts: int
+    clock: Callable[[], float]
     until: float
     last_call: float
 
@@ -123,8 +124,15 @@ class Rounds:
                 self.budget.give_back(day, self.work.job.order.caller, images)
 
     def _store(self, paid: PaidCall, place: int, content: bytes) -> None:
-        """Have a picture stored that has just come, under the number that it was asked for."""
+        """Have a picture stored that has just come, under the number that it was asked for.
+
+        Raises:
+            JobRunning: this worker's lease is over, and somebody else has the job.
+        """
         if place < len(paid.attempt.variations):
+            if self.clock() > self.work.lease_ends:  # pictures must not turn up beside a job that another has ended
+                with contextlib.suppress(StorageFailed):
+                    self.jobs.record_outcome(self.work.job, paid.attempt)
             number = paid.attempt.variations[place]
             paid.stored[number] = self.storing.submit(len(content), partial(self._store_now, number, content))
 

@@ -73,7 +73,7 @@ class Service:
         """
         if self.settings.provider_calls == "stopped":
             raise CallsStopped("Paid calls are stopped (ProviderCalls).", retry_after_seconds=STOPPED_SECONDS)
-        until = time.monotonic() + seconds - FINISH_SECONDS
+        until, lease_ends = time.monotonic() + seconds - FINISH_SECONDS, self.clock() + seconds
         job, manifest = self.jobs.begin(order, lease_seconds=seconds), None
         prefix = job.order.results_prefix
         if not job.is_finished and late and not (job.attempts or job.redrives):
@@ -82,7 +82,8 @@ class Service:
             job = self._record_end(job, manifest)
         elif not job.is_finished:
             last_call = until - min(CALL_SECONDS, (seconds - FINISH_SECONDS) / 2)
-            job, manifest = self.generate(job, until=until, last_call=last_call, late=late)
+            work = Work(job, lease_ends=lease_ends)
+            job, manifest = self.generate(work, until=until, last_call=last_call, late=late)
             job = self._finish(job, manifest)
         if not job.announced:
             manifest = manifest or self.storage.read_manifest(prefix)
@@ -112,11 +113,11 @@ class Service:
             for manifest in self.storage.read_manifests_beside(order.source.key)
         )
 
-    def generate(self, job: Job, *, until: float, last_call: float, late: bool = False) -> tuple[Job, dict[str, Any]]:
+    def generate(self, work: Work, *, until: float, last_call: float, late: bool = False) -> tuple[Job, dict[str, Any]]:
         """Make and store the variations that a job still lacks. Every image that is paid for goes through here.
 
         Args:
-            job: begun by this worker.
+            work: a job begun by this worker.
             until: `time.monotonic()` seconds by which the provider must have answered.
             last_call: the same, after which no call is begun: it might be cut off, and paid for in vain.
             late: look for stored variations even if no attempt is on record.
@@ -127,7 +128,7 @@ class Service:
         Raises:
             VariationError: with `retryable` set: nothing is wrong with the job, it just has to wait.
         """
-        work, failure = Work(job), None
+        failure = None
         try:
             self._work_on(work, until, last_call, late=late)
         except VariationError as error:
@@ -180,6 +181,7 @@ class Service:
                 self.jobs,
                 self.budget,
                 self.settings.max_attempts,
+                self.clock,
                 until=until,
                 last_call=last_call,
             ).run()

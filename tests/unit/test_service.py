@@ -450,6 +450,31 @@ def test_a_worker_that_wakes_up_after_its_job_was_taken_over_changes_nothing():
     assert (world.outcomes, len(world.events)) == ([None, "answered"], 1)
 
 
+def test_a_worker_that_wakes_up_after_its_job_has_failed_leaves_no_picture_behind():
+    def sleep_too_long(call):
+        world.end_lease()
+        assert world.deliver().state == "failed"
+        return paint(call)
+
+    world = World([sleep_too_long], max_attempts=1)
+
+    with pytest.raises(JobRunning):
+        world.deliver()
+
+    assert (world.stored, world.manifest["results"]) == ([], [])
+
+
+def test_a_worker_whose_lease_is_over_stores_what_it_paid_for_while_nobody_else_has_the_job():
+    def sleep_too_long(call):
+        world.end_lease()
+        return paint(call)
+
+    world = World([sleep_too_long])
+
+    assert world.deliver().state == "succeeded"
+    assert world.stored == [1, 2, 3]
+
+
 # Answers that break off
 
 
