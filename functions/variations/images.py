@@ -6,6 +6,7 @@ worker imports this module, so that no other function pays for Pillow.
 
 import functools
 import io
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -226,8 +227,11 @@ def _readable(what: str) -> Iterator[None]:
         TypeError,
         LookupError,
         ArithmeticError,
+        AssertionError,
+        EOFError,
         MemoryError,
         RuntimeError,
+        struct.error,
     ) as error:
         raise UnsupportedImage(
             f"{what} is damaged or cut off. Check that it opens in a viewer, and send it again."

@@ -40,7 +40,7 @@ def check_url(url: str, allowed_hosts: Collection[str] | None) -> tuple[str, str
         plain = parts.scheme == "https" and parts.port in {None, 443} and "@" not in parts.netloc
     except ValueError:
         plain = False
-    if not plain or not parts.hostname:
+    if not plain or not parts.hostname or not parts.hostname.isprintable():
         raise InvalidRequest("The URL of the picture must be plain https, without port or user.", param="image")
     if allowed_hosts is not None and parts.hostname not in allowed_hosts:
         raise InvalidRequest(
@@ -58,7 +58,7 @@ def public_address(host: str, resolve: Resolve) -> str:
     """
     try:
         addresses = resolve(host)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise InvalidRequest(f"The host {host} is not known.", param="image") from error
     if not addresses or not all(_is_public(address) for address in addresses):
         raise InvalidRequest(f"The host {host} has an address that is not public.", param="image")

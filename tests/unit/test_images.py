@@ -751,3 +751,23 @@ MAGIC = st.sampled_from(
 def test_arbitrary_bytes_are_taken_or_refused_and_nothing_else(magic, content):
     try_as_source(magic + content)
     try_as_answer(magic + content)
+
+
+def png_with(*chunks, colours=2):
+    head = struct.pack(">IIBBBBB", 96, 64, 8, colours, 0, 0, 0)
+    parts = [(b"IHDR", head), *chunks, (b"IDAT", zlib.compress(bytes(64 * (96 * 3 + 1)))), (b"IEND", b"")]
+    written = b"".join(
+        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        for kind, content in parts
+    )
+    return b"\x89PNG\r\n\x1a\n" + written
+
+
+@pytest.mark.parametrize(
+    "content",
+    [png_with((b"eXIf", b"MM\0*")), png_with(colours=3)],
+    ids=["EXIF of four bytes", "a palette of no colours"],
+)
+def test_what_a_decoder_stumbles_over_is_a_source_that_cannot_be_read(content):
+    with pytest.raises(UnsupportedImage, match="damaged or cut off"):
+        images.prepare(inspected(content), SourceForm(frozenset({"image/png"}), shape="square"), (64, 64))

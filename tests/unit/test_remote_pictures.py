@@ -123,8 +123,9 @@ def test_without_a_list_every_host_is_allowed(host):
         f"https://user@{HOST}/a.png",
         "file:///etc/passwd",
         "/a.png",
+        "https://evil.example\0x/a.png",
     ],
-    ids=["plain http", "another port", "a user", "a file", "a path"],
+    ids=["plain http", "another port", "a user", "a file", "a path", "a null in the host"],
 )
 def test_without_a_list_a_url_must_be_plain_https_all_the_same(url):
     with pytest.raises(InvalidRequest, match="plain https"):
@@ -305,3 +306,11 @@ def test_a_picture_that_comes_within_the_time_it_may_take_is_read_to_its_end(mon
 def test_a_picture_that_takes_longer_than_it_may_is_given_up(monkeypatch, how):
     with pytest.raises(SourceNotFound, match="takes too long"):
         fetch_slowly(monkeypatch, **how)
+
+
+def test_a_host_that_no_name_can_be_is_not_known():
+    def encode(host):
+        return host.encode("idna") and []
+
+    with pytest.raises(InvalidRequest, match="is not known"):
+        remote_pictures.public_address("a" * 64 + ".example", encode)
