@@ -157,7 +157,10 @@ def _plain(image: Image.Image) -> Image.Image:
 def _orientation(image: Image.Image, content: bytes) -> int:
     """Return which of EXIF's eight orientations a picture is in, and decode it only where there is no other way."""
     # Pillow decodes every PNG that has no EXIF before its pixels, as there may be some behind them.
-    exif = image.getexif() if has_metadata_behind(content) else Image.Image.getexif(image)
+    try:
+        exif = image.getexif() if has_metadata_behind(content) else Image.Image.getexif(image)
+    except struct.error:  # EXIF that is cut off tells nothing, and spoils no picture
+        return 1
     orientation: int = exif.get(ORIENTATION, 1)
     return orientation
 
