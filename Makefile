@@ -41,6 +41,8 @@ check: $(ENVS)/project/.dev $(ENVS)/emulator/.installed $(ENVS)/sam/.installed  
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy functions infra
 	$(RUN) -m infra.openapi --check
+	$(RUN) -m infra.supply_chain check
+	$(RUN) -m infra.supply_chain licences --check
 	$(ENVS)/sam/bin/cfn-lint --template template.yaml --append-rules cfn_lint_serverless.rules
 	$(RUN) -m infra.state_machines > .local/state-machines.json
 	$(ENVS)/sam/bin/cfn-lint --template .local/state-machines.json
