@@ -267,7 +267,7 @@ def _component(part: Part, inside: str) -> dict[str, Any]:
     ref = f"{inside}#{part.name}" if inside else _purl(part)
     # A lock has the hashes of all files of a release, one of which ships: they are not those of the component.
     hashes = [{"alg": "SHA-256", "content": each.removeprefix("sha256:")} for each in sorted(part.hashes)]
-    page = {"type": "distribution", "url": f"https://pypi.org/project/{part.name}/{part.version}/", "hashes": hashes}
+    page = {"type": "distribution", "url": _purl(part), "hashes": hashes}
     fields = {
         "type": "library",
         "bom-ref": ref,
