@@ -1,6 +1,8 @@
 """How the parts are put together."""
 
+import base64
 import functools
+import hashlib
 import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from botocore import httpsession
+from botocore.awsrequest import AWSResponse
 from botocore.hooks import HierarchicalEmitter
 from variations import aws_clients, wiring
 
@@ -91,3 +94,21 @@ def test_certificates_of_aws_are_checked(environment):
 
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
+
+
+def test_an_object_is_put_in_one_piece_with_its_digest_without_waiting_to_be_asked(environment):
+    sent = []
+
+    def answer(request, **_):
+        sent.append(request)
+        return AWSResponse(request.url, 200, {}, SimpleNamespace(stream=lambda: iter([b""])))
+
+    wiring.client("s3").meta.events.register("before-send.s3.PutObject", answer)
+    wiring.storage().store_source("jobs/a/source", b"a picture")
+
+    (request,) = sent
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    assert request.body == b"a picture"
+    assert base64.b64decode(headers["x-amz-checksum-sha256"]) == hashlib.sha256(b"a picture").digest()
+    assert headers["x-amz-content-sha256"] in {"UNSIGNED-PAYLOAD", b"UNSIGNED-PAYLOAD"}
+    assert {"expect", "x-amz-trailer"}.isdisjoint(headers)
