@@ -66,7 +66,7 @@ def client(name: str) -> Any:
         if name != "s3":
             return _session().create_client(name, config=CLIENT_CONFIG)
         made = _session().create_client(name, config=S3_CONFIG)
-    # botocore makes a file of every body, so sends it in pieces of 16 KB, and waits for S3 to ask for it (100-continue).
+    # botocore makes a file of every body, sends it in pieces of 16 KB, and waits for S3 to ask for it (100-continue).
     made.meta.events.unregister("before-parameter-build.s3.PutObject", handlers.convert_body_to_file_like_object)
     return made
 
