@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import time
 
 import pytest
 from botocore.exceptions import ClientError
@@ -16,6 +17,7 @@ from variations.model import Picture
 from variations.provider import Provider
 
 from tests.contract.scripted import (
+    CALL,
     GOOD,
     KEY,
     PNG,
@@ -134,3 +136,17 @@ def test_a_provider_that_takes_a_large_picture_slowly_is_given_time_until_the_de
     answer = send(connect(scripted.base_url), ProviderCall("images/edits", {}, 1, 0, large))
 
     assert answer.images == (PNG.content,)
+
+
+def test_the_pictures_that_came_before_the_deadline_are_handed_over_although_the_answer_has_no_end(scripted):
+    def send_all_but_the_end(connection):
+        connection.sendall(reply(body=WHOLE[:-1], Content_Length=len(WHOLE)))
+        hang(connection)
+
+    scripted.answer(send_all_but_the_end)
+    places = {}
+
+    with pytest.raises(ProviderTimeout):
+        connect(scripted.base_url).send(CALL, deadline=time.monotonic() + SHORT, take=places.__setitem__)
+
+    assert places == {0: PNG.content}
