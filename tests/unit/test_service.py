@@ -526,6 +526,15 @@ def test_a_picture_that_cannot_be_stored_does_not_keep_the_others_from_it():
     assert (world.asked, world.stored) == ([3, 1], [1, 2, 3])
 
 
+def test_of_a_busy_provider_that_sent_some_pictures_only_the_others_are_taken_off_the_days_count():
+    world = World([cut_after(1, ProviderBusy("Later."))], daily_image_limit=10)
+
+    with pytest.raises(ProviderBusy):
+        world.deliver()
+
+    assert (world.stored, world.budget.images) == ([1], 1)
+
+
 # Crashes
 
 CRASHES = [  # point -> what the calls ask for in the end, and how many events go out
