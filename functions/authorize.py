@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -12,12 +13,12 @@ from variations.errors import Unauthorized
 logger = Logger(service="image-variations")
 
 
-def find_caller(authorization: str, keys: dict[str, str]) -> str:
+def find_caller(authorization: str, keys: Mapping[str, Collection[str]]) -> str:
     """Return the name of the caller whose key was shown; every key is compared, each in constant time.
 
     Args:
         authorization: the header, `Bearer <key>`.
-        keys: caller -> key, or `sha256:` and the hex digest of a key that is kept nowhere.
+        keys: caller -> keys, or `sha256:` and the hex digest of a key that is kept nowhere.
 
     Raises:
         Unauthorized: it is nobody's key.
@@ -27,7 +28,8 @@ def find_caller(authorization: str, keys: dict[str, str]) -> str:
     digest = f"sha256:{hashlib.sha256(secret).hexdigest()}".encode()
     callers = [
         name
-        for name, key in keys.items()
+        for name, known in keys.items()
+        for key in known
         if hmac.compare_digest(key.encode(), digest if key.startswith("sha256:") else secret)
     ]
     if scheme.lower() != "bearer" or not callers:

@@ -1,7 +1,7 @@
 """Talk to the provider: list its models, send a dialect's call, and fetch what was answered as a URL.
 
-Nothing is ever sent twice from here but for one case that was surely not billed: a 401 right after the key was
-rotated. Whether a failure may be tried again is a property of the error that is raised.
+Nothing is ever sent twice from here but for one case that was surely not billed: a 401, where there is another key.
+Whether a failure may be tried again is a property of the error that is raised.
 """
 
 import contextlib
@@ -27,6 +27,7 @@ from .request_body import Body, write_body
 LISTING_SECONDS = 300.0  # so long a list of models is kept
 MAX_PICTURE_BYTES = 64 * 1024**2  # twice a 4K picture as PNG
 NOWHERE = {404, 405, 501}
+REFUSED_KEY = 401
 
 
 @dataclass
@@ -157,14 +158,11 @@ class Provider:
         return self._checked(self._exchange(url, deadline, body, read))
 
     def _exchange(self, url: str, deadline: float, body: Body | None = None, read: Read | None = None) -> Reply:
-        """Send a request, and once more if our key was rotated meanwhile."""
-        key = self.key.value()
-        reply = exchange(self._write(url, key, body), deadline, read=read, context=self.context)
-        if reply.status == 401:
-            self.key.secret.refresh()
-            if self.key.value() != key:
-                again = self._write(url, self.key.value(), body)
-                reply = exchange(again, deadline, read=read, context=self.context)
+        """Send a request; and again with another key where ours is refused, which costs nothing."""
+        for key in self.key.values():
+            reply = exchange(self._write(url, key, body), deadline, read=read, context=self.context)
+            if reply.status != REFUSED_KEY:
+                break
         return reply
 
     def _checked(self, reply: Reply) -> Reply:

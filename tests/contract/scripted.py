@@ -46,11 +46,14 @@ def size_of(content):
 class Secrets:
     """Secrets Manager as far as we use it: each reading finds the next text, the last one for ever."""
 
-    def __init__(self, *texts):
+    def __init__(self, *texts, previous=""):
         self.texts = list(texts)
+        self.previous = previous
         self.readings = 0
 
-    def get_secret_value(self, SecretId):  # noqa: N803 - botocore's name
+    def get_secret_value(self, SecretId, VersionStage="AWSCURRENT"):  # noqa: N803 - botocore's names
+        if VersionStage == "AWSPREVIOUS":
+            return {"SecretString": self.previous}
         self.readings += 1
         text = self.texts.pop(0) if len(self.texts) > 1 else self.texts[0]
         if isinstance(text, Exception):
@@ -58,9 +61,10 @@ class Secrets:
         return {"SecretString": text}
 
 
-def connect(base_url, *keys, known=None, context=trusted):
-    """A client of a provider."""
-    return Provider(base_url, ProviderKey(Secret(Secrets(*(keys or (KEY,))), "provider")), known, context)
+def connect(base_url, *keys, previous="", known=None, context=trusted):
+    """A client of a provider; `keys` are what the secret holds, reading after reading."""
+    secrets = Secrets(*(keys or (KEY,)), previous=previous)
+    return Provider(base_url, ProviderKey(Secret(secrets, "provider")), known, context)
 
 
 @dataclass(frozen=True)

@@ -495,10 +495,20 @@ def test_a_key_that_was_rotated_is_read_again_and_the_call_repeated_once(scripte
     assert scripted.requests[0].parts == scripted.requests[1].parts
 
 
+def test_a_new_key_that_the_provider_does_not_know_yet_gives_way_to_the_one_before(scripted):
+    scripted.answer(reply(401, REFUSAL), reply(body=GOOD))
+
+    assert send(connect(scripted.base_url, "sk-rotated", previous=KEY)).images == (PNG.content,)
+    assert [request.headers["Authorization"] for request in scripted.requests] == [
+        "Bearer sk-rotated",
+        "Bearer sk-local",
+    ]
+
+
 def test_a_rotated_key_that_is_refused_too_is_not_tried_a_third_time(scripted):
     scripted.answer(reply(401, REFUSAL), reply(401, REFUSAL))
 
-    failure = fail(connect(scripted.base_url, KEY, "sk-rotated", "sk-rotated-again"))
+    failure = fail(connect(scripted.base_url, KEY, "sk-rotated", "sk-rotated-again", previous=KEY))
 
     assert (type(failure), failure.retryable) == (ProviderDenied, False)
     assert len(scripted.requests) == 2

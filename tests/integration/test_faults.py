@@ -389,12 +389,18 @@ def tomorrow(stage):
 
 def play_key_rotated_under_a_container(stage):
     with_key("sk-outdated")(stage)
-    wiring.provider().key.value()
+    next(wiring.provider().key.values())
     with_key("sk-local")(stage)
     stage.deliver()
 
 
+def play_key_of_tomorrow(stage):
+    with_key("sk-of-tomorrow")(stage)
+    stage.deliver()
+
+
 def play_wrong_key(stage):
+    with_key("sk-outdated")(stage)
     with_key("sk-wrong")(stage)
     stage.deliver()
 
@@ -727,6 +733,7 @@ CASES = [
         told=2,
     ),
     Case("key: a key rotated under a running container", play_key_rotated_under_a_container, SUCCEEDED),
+    Case("key: a new key that the provider does not let in yet", play_key_of_tomorrow, SUCCEEDED),
     Case(
         "key: no secret",
         play_no_secret,

@@ -153,7 +153,8 @@ def test_a_job_that_failed_raises_the_class_of_its_error(aws, failure, image_ser
 
 
 def test_a_wrong_key_is_denied(aws, failure):
-    aws.secrets.put_secret_value(SecretId="provider-secret", SecretString="sk-wrong")
+    for key in ("sk-outdated", "sk-wrong"):  # the one before is no better
+        aws.secrets.put_secret_value(SecretId="provider-secret", SecretString=key)
 
     name, error = failure()
 

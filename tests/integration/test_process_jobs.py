@@ -335,7 +335,7 @@ def test_a_provider_that_fails_for_good_makes_a_failed_job(aws, deliver, image_s
 
 def test_a_rotated_key_is_read_again_when_the_provider_refuses_the_old_one(aws, deliver, image_server):
     aws.secrets.put_secret_value(SecretId="provider-secret", SecretString="sk-outdated")
-    wiring.provider().key.value()
+    next(wiring.provider().key.values())
     aws.secrets.put_secret_value(SecretId="provider-secret", SecretString="sk-local")
     aws.upload(KEY, picture())
 
@@ -344,8 +344,18 @@ def test_a_rotated_key_is_read_again_when_the_provider_refuses_the_old_one(aws, 
     assert aws.manifest()["state"] == "succeeded"
 
 
+def test_a_new_key_that_the_provider_does_not_know_yet_stops_nothing(aws, deliver):
+    aws.secrets.put_secret_value(SecretId="provider-secret", SecretString="sk-of-tomorrow")
+    aws.upload(KEY, picture())
+
+    deliver()
+
+    assert aws.manifest()["state"] == "succeeded"
+
+
 def test_a_wrong_key_makes_a_failed_job_that_does_not_show_it(aws, deliver, printed):
-    aws.secrets.put_secret_value(SecretId="provider-secret", SecretString="sk-wrong")
+    for key in ("sk-outdated", "sk-wrong"):  # the one before is no better
+        aws.secrets.put_secret_value(SecretId="provider-secret", SecretString=key)
     aws.upload(KEY, picture())
 
     deliver()

@@ -9,15 +9,17 @@ from variations.keys import ClientKeys, ProviderKey, Secret
 class SecretsManager:
     """Stands in for the client of Secrets Manager: hands out `secret`, or raises it."""
 
-    def __init__(self, secret):
+    def __init__(self, secret, previous=None):
         self.secret = secret
+        self.previous = previous or ClientError({"Error": {"Code": "ResourceNotFoundException"}}, "GetSecretValue")
         self.asked = []
 
-    def get_secret_value(self, *, SecretId):  # noqa: N803 - boto3's word
+    def get_secret_value(self, *, SecretId, VersionStage="AWSCURRENT"):  # noqa: N803 - boto3's words
         self.asked.append(SecretId)
-        if isinstance(self.secret, Exception):
-            raise self.secret
-        return {"SecretBinary": self.secret} if isinstance(self.secret, bytes) else {"SecretString": self.secret}
+        text = self.secret if VersionStage == "AWSCURRENT" else self.previous
+        if isinstance(text, Exception):
+            raise text
+        return {"SecretBinary": text} if isinstance(text, bytes) else {"SecretString": text}
 
 
 class Clock:
@@ -32,7 +34,7 @@ def secret_of(secret, clock=None):
 
 
 def provider_key(secret):
-    return ProviderKey(secret_of(secret)).value()
+    return next(ProviderKey(secret_of(secret)).values())
 
 
 def clients(secret):
@@ -180,8 +182,52 @@ def test_a_provider_key_that_is_no_text_is_refused(value):
         provider_key(f'{{"apiKey": {value}}}')
 
 
+def rotate(current, previous, *, known=None):
+    """Return the keys that are tried, where the secret held `known` when it was read last."""
+    manager = SecretsManager(known or current, previous)
+    key = ProviderKey(Secret(manager, "the-secret", Clock()))
+    tried = [next(values := key.values())]
+    manager.secret = current
+    return [*tried, *values]
+
+
+def test_a_key_that_is_refused_is_followed_by_the_one_the_secret_holds_now():
+    assert rotate("sk-new", "sk-old", known="sk-old") == ["sk-old", "sk-new"]
+
+
+def test_a_new_key_that_is_refused_is_followed_by_the_one_before():
+    assert rotate('{"apiKey": "sk-new"}', '{"apiKey": "sk-old"}') == ["sk-new", "sk-old"]
+
+
+def test_that_the_key_before_is_used_is_logged_without_it(caplog):
+    rotate("sk-new", "sk-old")
+
+    (line,) = caplog.messages
+    assert line == "The provider refuses the key in the-secret; the one before is tried."
+
+
+def test_three_keys_are_tried_where_the_secret_was_changed_twice():
+    assert rotate("sk-new", "sk-middle", known="sk-old") == ["sk-old", "sk-new", "sk-middle"]
+
+
+THROTTLED = ClientError({"Error": {"Code": "ThrottlingException"}}, "GetSecretValue")
+
+
+@pytest.mark.parametrize("previous", [None, "", "sk-new", "sk old", '{"key": "sk-old"}', b"binary", THROTTLED])
+def test_without_a_usable_key_before_it_only_the_refused_one_is_tried(previous):
+    assert rotate("sk-new", previous) == ["sk-new"]
+
+
+def test_a_secret_that_was_emptied_is_not_filled_with_the_key_before():
+    assert rotate("", "sk-old") == [""]
+
+
 def test_client_keys_are_read_by_caller():
-    assert clients('{"ann": "test", "ben": "sk-local"}') == {"ann": "test", "ben": "sk-local"}
+    assert clients('{"ann": "test", "ben": "sk-local"}') == {"ann": ["test"], "ben": ["sk-local"]}
+
+
+def test_a_caller_has_two_keys_while_one_is_replaced():
+    assert clients('{"ann": ["test", "sk-local"]}') == {"ann": ["test", "sk-local"]}
 
 
 def test_a_client_key_that_was_added_is_known_after_five_minutes():
@@ -191,7 +237,7 @@ def test_a_client_key_that_was_added_is_known_after_five_minutes():
 
     keys.secret.client.secret = '{"ben": "sk-local"}'
     clock.now += 301
-    assert keys.by_caller() == {"ben": "sk-local"}
+    assert keys.by_caller() == {"ben": ["sk-local"]}
 
 
 @pytest.mark.parametrize(
@@ -206,8 +252,22 @@ def test_a_client_key_that_was_added_is_known_after_five_minutes():
         '{"ann": ""}',
         '{"ann": null}',
         '{"ann": {"key": "test"}}',
+        '{"ann": ["test", 7]}',
+        '{"ann": ["test", ""]}',
     ],
-    ids=["empty", "bare", "list", "text", "null", "number", "empty key", "null key", "nested"],
+    ids=[
+        "empty",
+        "bare",
+        "list",
+        "text",
+        "null",
+        "number",
+        "empty key",
+        "null key",
+        "nested",
+        "a number too",
+        "an empty one too",
+    ],
 )
 def test_client_keys_that_are_not_texts_by_caller_are_refused_without_showing_them(secret):
     with pytest.raises(ConfigurationError, match=r'JSON like \{"caller name": "key"\}') as caught:
