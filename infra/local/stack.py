@@ -102,6 +102,7 @@ class LocalStack:
             "BIND_HOST": "127.0.0.1",
             "SFTP_ENABLED": "0",
             "IOT_MTLS_ENABLED": "0",
+            "AUTH": "true",  # permissions are enforced, as on AWS
             "AWS_ENDPOINT_URL": endpoint,  # or custom runtimes would talk to the real AWS
         }
         self.emulator.start([str(python), str(ROOT / "infra/local/emulator.py")], environment)

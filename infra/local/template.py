@@ -8,6 +8,8 @@ import yaml
 
 RUNTIME = "provided.al2023"  # runs our bootstrap, and so this machine's Python, instead of the emulator's own
 
+WITHOUT_TLS = {"Bool": {"aws:SecureTransport": "false"}}
+
 
 class CloudFormationLoader(yaml.SafeLoader):
     """A YAML loader that knows the short forms: `!Ref x` is `{"Ref": "x"}`, `!Sub x` is `{"Fn::Sub": "x"}`."""
@@ -59,6 +61,10 @@ def packaged(folder: Path, code_uri: str, parameters: Mapping[str, str]) -> dict
     # CloudFormation wants slashes escaped here; the emulator takes the names as they are.
     api = template["Resources"]["Api"]["Properties"]
     api["BinaryMediaTypes"] = [kind.replace("~1", "/") for kind in api["BinaryMediaTypes"]]
+    # What comes without TLS is refused on AWS; on this machine all of it does.
+    for resource in template["Resources"].values():
+        if statements := resource.get("Properties", {}).get("PolicyDocument", {}).get("Statement"):
+            statements[:] = [statement for statement in statements if statement.get("Condition") != WITHOUT_TLS]
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::StateMachine":
             properties = resource["Properties"]

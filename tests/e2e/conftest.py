@@ -10,7 +10,7 @@ import requests
 from PIL import Image
 
 from infra.local.build import ROOT
-from infra.local.deploy import session
+from infra.local.deploy import STACK_NAME, session
 from infra.local.stack import LocalStack
 from tests.e2e.storm import HIDDEN_SECONDS, LEASE_SECONDS
 
@@ -31,6 +31,11 @@ class Stack:
 
     def client(self, service):
         return session().client(service, endpoint_url=self["aws_endpoint"])
+
+    def physical(self, name):
+        """Return the physical id of a resource of the template."""
+        resource = self.client("cloudformation").describe_stack_resource(StackName=STACK_NAME, LogicalResourceId=name)
+        return resource["StackResourceDetail"]["PhysicalResourceId"]
 
     def __getitem__(self, name):
         return self.described[name]

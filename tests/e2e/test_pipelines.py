@@ -40,7 +40,11 @@ class Pipelines:
         return topic
 
     def new_queue(self):
-        return self.stack.sqs.create_queue(QueueName=f"told-{uuid.uuid4().hex}")["QueueUrl"]
+        queue = self.stack.sqs.create_queue(QueueName=f"told-{uuid.uuid4().hex}")["QueueUrl"]
+        allowed = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage"}
+        policy = {"Version": "2012-10-17", "Statement": [{**allowed, "Resource": "*"}]}
+        self.stack.sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": json.dumps(policy)})
+        return queue
 
     def hear(self, queue, wanted):
         """Wait for a message that holds some text; returns its SNS notification."""
