@@ -4,6 +4,7 @@ The functions run under the real Lambda runtime client, and see nothing but thei
 and that client: a dependency that is missing from the layer is missing here too.
 """
 
+import fcntl
 import hashlib
 import io
 import os
@@ -37,6 +38,12 @@ def build_code(folder: Path) -> bytes:
         StackError: no room on the disk, or a recipe failed.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:  # as two stacks of one checkout may come up at once
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _build_code(folder)
+
+
+def _build_code(folder: Path) -> bytes:
     if shutil.disk_usage(folder).free < NEEDED_BYTES:
         raise StackError(f"There is less than {NEEDED_BYTES >> 20} MiB free on the disk of {folder}.")
     layer = _build_once(folder / "layer", sorted((ROOT / "infra/layer").iterdir()), _build_layer)

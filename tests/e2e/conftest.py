@@ -1,7 +1,9 @@
-"""One local stack for the whole suite: template.yaml on the emulator, real Lambda processes, the image server."""
+"""One local stack for the whole suite, or for each half of it that runs at once: template.yaml on the emulator, real Lambda processes, the image server."""
 
+import functools
 import io
 import json
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,6 +14,7 @@ from PIL import Image
 from infra.local.build import ROOT
 from infra.local.deploy import STACK_NAME, session
 from infra.local.stack import LocalStack
+from tests.e2e.leaks import leaks
 from tests.e2e.storm import HIDDEN_SECONDS, LEASE_SECONDS
 
 WAIT_SECONDS = 120.0
@@ -23,14 +26,21 @@ class Stack:
     def __init__(self, local):
         self.local = local
         self.reload()
+        self.set_aside = []  # what was on the dead-letter queue before a test cleared it
+        self._ear = self._listen()
 
     def reload(self, **parameters):
         """Deploy (again), with template parameters that differ from the defaults."""
         self.described = self.local.up(parameters)
         self.s3, self.sqs = self.client("s3"), self.client("sqs")
 
+    @functools.cached_property
+    def session(self):
+        return session()
+
+    @functools.cache  # noqa: B019 - there is one stack
     def client(self, service):
-        return session().client(service, endpoint_url=self["aws_endpoint"])
+        return self.session.client(service, endpoint_url=self["aws_endpoint"])
 
     def physical(self, name):
         """Return the physical id of a resource of the template."""
@@ -51,6 +61,7 @@ class Stack:
 
     def reset(self):
         self.fault()
+        self.set_aside += self.messages(self["dead_letter_queue_url"])
         self.sqs.purge_queue(QueueUrl=self["dead_letter_queue_url"])
         requests.delete(f"{self['image_server_url']}/_calls", timeout=5).raise_for_status()
 
@@ -60,10 +71,51 @@ class Stack:
         self.s3.put_object(Bucket=self["uploads_bucket"], Key=key, Body=content, Metadata=metadata)
         return key
 
+    def results(self, prefix=""):
+        """The keys of everything in the results bucket below a prefix."""
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self["results_bucket"], Prefix=prefix)
+        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+
     def manifests(self, key):
-        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self["results_bucket"], Prefix=f"{key}/")
-        keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
-        return [json.loads(self.read(key)) for key in keys if key.endswith("/manifest.json")]
+        return [json.loads(self.read(key)) for key in self.results(f"{key}/") if key.endswith("/manifest.json")]
+
+    def records(self):
+        """Everything the jobs table holds."""
+        table = self.session.resource("dynamodb", endpoint_url=self["aws_endpoint"]).Table(self["jobs_table"])
+        page = table.scan()
+        found = page["Items"]
+        while "LastEvaluatedKey" in page:
+            page = table.scan(ExclusiveStartKey=page["LastEvaluatedKey"])
+            found += page["Items"]
+        return found
+
+    def events(self):
+        """Every event that went over the stack's bus since it was asked last."""
+        found = []
+        while messages := self.messages(self._ear):
+            found += messages
+            for message in messages:
+                self.sqs.delete_message(QueueUrl=self._ear, ReceiptHandle=message["ReceiptHandle"])
+        return [message["Body"] for message in found]
+
+    def messages(self, queue):
+        """Up to ten messages of a queue; for a moment nobody else sees them."""
+        return self.sqs.receive_message(
+            QueueUrl=queue, MaxNumberOfMessages=10, VisibilityTimeout=1, MessageAttributeNames=["All"]
+        ).get("Messages", [])
+
+    def _listen(self):
+        """Let a queue hear everything that is told on the stack's bus."""
+        queue = self.sqs.create_queue(QueueName="ear")["QueueUrl"]
+        attributes = self.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
+        allowed = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage"}
+        policy = {"Version": "2012-10-17", "Statement": [{**allowed, "Resource": attributes["QueueArn"]}]}
+        self.sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": json.dumps(policy)})
+        events, bus = self.client("events"), self["event_bus"]
+        everything = json.dumps({"source": [{"prefix": ""}]})
+        events.put_rule(Name="ear", EventBusName=bus, EventPattern=everything)
+        events.put_targets(Rule="ear", EventBusName=bus, Targets=[{"Id": "ear", "Arn": attributes["QueueArn"]}])
+        return queue
 
     def wait_for(self, key, count=1):
         """Wait until so many jobs of a key have their manifest; returns the manifests."""
@@ -102,10 +154,12 @@ class Stack:
 
 @pytest.fixture(scope="session")
 def running_stack():
-    local = LocalStack(ROOT / ".local" / "e2e")
+    local = LocalStack(ROOT / ".local" / f"e2e{os.environ.get('PYTEST_XDIST_WORKER', '')}")
     local.down()  # what an aborted run may have left
     try:
-        yield Stack(local)
+        stack = Stack(local)
+        yield stack
+        assert leaks(stack) == []
     finally:
         local.down()
 

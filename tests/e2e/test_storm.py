@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from infra.local.deploy import session
 from infra.local.running import RunningStack
 from tests.e2e.storm import KILLS, PICTURES, SIZE, STORM_SECONDS, VARIATIONS, draw, rage
 
@@ -37,36 +36,22 @@ def upload(stack, number):
 
 def objects(stack):
     """What lies below the storm's prefix of the results bucket: key -> content."""
-    pages = stack.s3.get_paginator("list_objects_v2").paginate(
-        Bucket=stack["results_bucket"], Prefix=f"{stack['upload_prefix']}{PREFIX}"
-    )
-    keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+    keys = stack.results(f"{stack['upload_prefix']}{PREFIX}")
     with ThreadPoolExecutor(8) as pool:
         return dict(zip(keys, pool.map(stack.read, keys), strict=True))
-
-
-def items(stack):
-    """Everything the jobs table holds."""
-    table = session().resource("dynamodb", endpoint_url=stack["aws_endpoint"]).Table(stack["jobs_table"])
-    page = table.scan()
-    found = page["Items"]
-    while "LastEvaluatedKey" in page:
-        page = table.scan(ExclusiveStartKey=page["LastEvaluatedKey"])
-        found += page["Items"]
-    return found
 
 
 def images_counted(stack):
     """How many images the budget of the day has counted (of both days, around midnight)."""
     return sum(
-        int(item["images"]) for item in items(stack) if item["job_id"].startswith("budget#") and "images" in item
+        int(item["images"]) for item in stack.records() if item["job_id"].startswith("budget#") and "images" in item
     )
 
 
 def jobs_of_the_storm(stack):
     """The records of the storm's jobs, each with its source's key."""
     prefix = f"{stack['upload_prefix']}{PREFIX}"
-    jobs = [item for item in items(stack) if "job_order" in item]
+    jobs = [item for item in stack.records() if "job_order" in item]
     return [job for job in jobs if job["job_order"]["source"]["key"].startswith(prefix)]
 
 
