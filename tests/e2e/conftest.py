@@ -1,4 +1,4 @@
-"""One local stack for the whole suite, or for each half of it that runs at once: template.yaml on the emulator, real Lambda processes, the image server."""
+"""One local stack for the whole suite, or for each half of it that runs at once: template.yaml on the emulator."""
 
 import functools
 import io

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from infra.local.deploy import STACK_NAME
 
-# Base64 of PNG, JPEG and WebP, of anything that long, and the pictures themselves.
-PICTURES = re.compile(
-    rb"iVBORw0KGgo|/9j/[4-7]|UklGR[g-r]|[A-Za-z0-9+/]{1000,}|\x89PNG\r\n|\xff\xd8\xff|RIFF.{4}WEBP", re.DOTALL
-)
+# PNG, JPEG and WebP, as they are and as base64; and base64 of anything that is long and has most of its alphabet.
+HEADS = re.compile(rb"iVBORw0KGgo|/9j/[4-7]|UklGR[g-r]|\x89PNG\r\n|\xff\xd8\xff|RIFF.{4}WEBP", re.DOTALL)
+LONG = re.compile(rb"[A-Za-z0-9+/]{1000,}")
+MOST = 40  # of 64
 SIGNATURES = re.compile(rb"[Ss]ignature=[0-9a-f]{16}")
 PROMPT = "a prompt that stands in no log: five blue otters"
 STRANGE_KEYS = ("sk-wrong", "sk-outdated", "sk-shop")  # which tests show at the door, or put into secrets
@@ -21,7 +21,7 @@ def leaks(stack) -> list[str]:
     for place, content in written(stack):
         if any(key.encode() in content for key in keys(stack)):
             found.append(f"a key in {place}")
-        if PICTURES.search(content):
+        if HEADS.search(content) or any(len(set(text)) > MOST for text in LONG.findall(content)):
             found.append(f"a picture in {place}")
         if place.startswith("the log") and (PROMPT.encode() in content or SIGNATURES.search(content)):
             found.append(f"a prompt or a signed URL in {place}")
