@@ -77,4 +77,4 @@ def aws_failures(service: str) -> Iterator[None]:
     try:
         yield
     except (ClientError, BotoCoreError) as error:
-        raise StorageFailed(f"{service} failed: {type(error).__name__}.") from error
+        raise StorageFailed(f"{service} failed.", detail=type(error).__name__) from error

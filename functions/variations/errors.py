@@ -39,7 +39,8 @@ class VariationError(Exception):
     """Say what went wrong in one sentence that tells the user what to do.
 
     Args:
-        message: safe to show to anybody: no key, no stack trace, no image bytes.
+        message: safe to show to anybody: no key, no stack trace, no image bytes, no name of what belongs to the stack.
+        detail: what only the operator is to know, such as the ARN of a secret; the log shows it behind the message.
         param: the request field at fault, as the user wrote it.
         retry_after_seconds: how long to wait, where somebody told us.
         retryable: overrides the class for one case (a 503 may be asked again, a 502 may not).
@@ -53,11 +54,13 @@ class VariationError(Exception):
         self,
         message: str,
         *,
+        detail: str = "",
         param: str | None = None,
         retry_after_seconds: float | None = None,
         retryable: bool | None = None,
     ) -> None:
         super().__init__(message)
+        self.detail = detail
         self.param = param
         self.retry_after_seconds = retry_after_seconds
         if retryable is not None:
@@ -65,8 +68,14 @@ class VariationError(Exception):
 
     @property
     def message(self) -> str:
-        """Return the sentence."""
+        """Return the sentence, which is all that callers get to see."""
         return str(self.args[0])
+
+    def __str__(self) -> str:
+        return f"{self.message} [{self.detail}]" if self.detail else self.message
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
 
 
 class InvalidRequest(VariationError):

@@ -57,7 +57,7 @@ def resolver() -> APIGatewayRestResolver:
 
     def refuse(error: VariationError) -> Response[str]:
         log = logger.error if status_of(type(error)) >= 500 else logger.info
-        log(error.message, code=error.code, exc_info=error.__cause__)
+        log(str(error), code=error.code, exc_info=error.__cause__)
         return error_response(app, error)
 
     def apologise(error: Exception) -> Response[str]:

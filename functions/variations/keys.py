@@ -63,10 +63,10 @@ class Secret:
         except (ClientError, KeyError) as error:
             code = error.response["Error"].get("Code", "") if isinstance(error, ClientError) else "it holds no text"
             if code in PASSING:
-                raise StorageFailed(f"Secrets Manager failed: {code}.") from error
-            raise ConfigurationError(f"The secret {self.secret_id} cannot be read: {code}.") from error
+                raise StorageFailed("Secrets Manager failed.", detail=code) from error
+            raise ConfigurationError(f"The secret of a key cannot be read: {code}.", detail=self.secret_id) from error
         except BotoCoreError as error:
-            raise StorageFailed(f"Secrets Manager failed: {type(error).__name__}.") from error
+            raise StorageFailed("Secrets Manager failed.", detail=type(error).__name__) from error
 
 
 KEY_FORMS = 'must be the bare key, without blanks or accents, or JSON like {"apiKey": "..."}.'

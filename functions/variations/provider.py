@@ -142,7 +142,8 @@ class Provider:
         except ProviderTimeout:
             raise
         except (VariationError, ValueError) as error:
-            raise ProviderFailed(f"An image that the provider made could not be fetched: {error}") from error
+            why = error.message if isinstance(error, VariationError) else error
+            raise ProviderFailed(f"An image that the provider made could not be fetched: {why}") from error
 
     def _url(self, path: str, model: Any = None) -> str:
         """Return the URL of a path; with Azure's older form, the model is a deployment's name within it."""

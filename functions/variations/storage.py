@@ -18,6 +18,7 @@ from .orders import is_job_id
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
+RESULTS = "the results bucket"  # by which callers hear of it
 URL_SECONDS = 3600  # OpenAI's own result URLs live for 60 minutes
 
 
@@ -76,7 +77,7 @@ class Storage:
             sha256=digest.hexdigest(),
         )
         marks = {"width": str(picture.width), "height": str(picture.height), "sha256": variation.sha256}
-        with _translated(f"s3://{self.results_bucket}"):
+        with _translated(RESULTS):
             try:
                 self._put(
                     variation.key,
@@ -94,14 +95,14 @@ class Storage:
 
     def list_results(self, prefix: str) -> dict[int, Variation]:
         """Return the variations a job has stored already, by their number."""
-        with _translated(f"s3://{self.results_bucket}"):
+        with _translated(RESULTS):
             listed = self.client.list_objects_v2(Bucket=self.results_bucket, Prefix=f"{prefix}/variation-")
             keys = [entry["Key"] for entry in listed.get("Contents", [])]
             return {int(key.rpartition("-")[2].partition(".")[0]): self._read_result(key) for key in keys}
 
     def store_source(self, key: str, content: bytes) -> None:
         """Write a source that came in over HTTP into the results bucket, where no upload rule sees it."""
-        with _translated(f"s3://{self.results_bucket}"):
+        with _translated(RESULTS):
             self._put(key, content, hashlib.sha256(content).digest())
 
     def find_etag(self, location: SourceLocation) -> str:
@@ -115,7 +116,7 @@ class Storage:
 
     def read_result(self, key: str) -> bytes:
         """Read the bytes of an object in the results bucket."""
-        with _translated(f"s3://{self.results_bucket}/{key}"):
+        with _translated(f"{key} in {RESULTS}"):
             found = self.client.get_object(Bucket=self.results_bucket, Key=key)
             with closing(found["Body"]) as body:
                 return body.read()
@@ -145,7 +146,7 @@ class Storage:
     def store_manifest(self, prefix: str, manifest: Mapping[str, Any]) -> None:
         """Write manifest.json, the last object of a finished job."""
         content = json.dumps(manifest, indent=2, ensure_ascii=False).encode(errors="replace")
-        with _translated(f"s3://{self.results_bucket}"):
+        with _translated(RESULTS):
             self._put(
                 f"{prefix}/manifest.json", content, hashlib.sha256(content).digest(), ContentType="application/json"
             )
@@ -157,7 +158,7 @@ class Storage:
 
     def read_manifests_beside(self, source_key: str) -> Iterator[dict[str, Any]]:
         """Yield the manifests of all ended jobs whose results lie beside a source, up to a thousand of them."""
-        with _translated(f"s3://{self.results_bucket}"):
+        with _translated(RESULTS):
             listed = self.client.list_objects_v2(Bucket=self.results_bucket, Prefix=f"{source_key}/", Delimiter="/")
         folders = [entry["Prefix"].removesuffix("/") for entry in listed.get("CommonPrefixes", [])]
         for folder in folders:
@@ -200,6 +201,6 @@ def _translated(place: str) -> Iterator[None]:
             raise SourceNotFound(f"{place} is archived (Glacier). Restore it, then upload it again.") from error
         if code in {"AccessDenied", "403", "NoSuchBucket", "KMS.DisabledException"}:
             raise ConfigurationError(f"S3 refuses {place}: {code}. Check the function's permissions.") from error
-        raise StorageFailed(f"S3 failed on {place}: {code}.") from error
+        raise StorageFailed(f"S3 failed on {place}.", detail=code) from error
     except BotoCoreError as error:
-        raise StorageFailed(f"S3 failed on {place}: {type(error).__name__}.") from error
+        raise StorageFailed(f"S3 failed on {place}.", detail=type(error).__name__) from error

@@ -125,6 +125,6 @@ def _translated() -> Iterator[None]:
             raise ConditionFailed(code) from error
         if code in {"AccessDeniedException", "ResourceNotFoundException"}:
             raise ConfigurationError(f"The jobs table refuses us: {code}. Deploy the stack again.") from error
-        raise StorageFailed(f"The jobs table failed: {code}.") from error
+        raise StorageFailed("The jobs table failed.", detail=code) from error
     except BotoCoreError as error:
-        raise StorageFailed(f"The jobs table failed: {type(error).__name__}.") from error
+        raise StorageFailed("The jobs table failed.", detail=type(error).__name__) from error

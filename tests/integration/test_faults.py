@@ -738,7 +738,7 @@ CASES = [
         "key: no secret",
         play_no_secret,
         f"failed ({CODE})" + PUT_BACK,
-        "The secret provider-secret cannot be read",
+        "The secret of a key cannot be read",
         **NOTHING,
     ),
     Case(
@@ -802,7 +802,7 @@ CASES = [
         "S3 denies us to store pictures",
         broken("PutObject", "AccessDenied", times=99, where=of_picture),
         f"failed ({CODE})" + PUT_BACK,
-        "S3 refuses s3://results-bucket: AccessDenied.",
+        "S3 refuses the results bucket: AccessDenied.",
         pictures=0,
     ),
     Case(

@@ -128,6 +128,14 @@ def test_an_error_says_its_message_and_keeps_what_it_was_told():
     assert (error.param, error.retry_after_seconds) == ("n", 30)
 
 
+def test_what_only_the_operator_is_to_know_is_in_the_log_and_not_in_the_message():
+    error = errors.ConfigurationError("It cannot be read.", detail="the-secret")
+
+    assert error.message == "It cannot be read."
+    assert str(error) == "It cannot be read. [the-secret]"
+    assert repr(error) == "ConfigurationError('It cannot be read. [the-secret]')"
+
+
 def test_an_error_of_the_provider_may_keep_its_words_and_its_name_for_the_call():
     error, other = errors.ProviderRefused("No."), errors.ProviderRefused("No.")
 
