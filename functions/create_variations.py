@@ -11,7 +11,15 @@ from variations import wiring
 from variations.errors import InvalidRequest, JobRunning
 from variations.fields import Choice
 from variations.front_door import Source
-from variations.http_api import answer, caller_of, error_response, json_response, request_id_of, resolver
+from variations.http_api import (
+    answer,
+    caller_of,
+    count_request,
+    error_response,
+    json_response,
+    request_id_of,
+    resolver,
+)
 from variations.http_body import Body, parse_body, parse_json
 from variations.job_answers import deliver, describe
 from variations.model import Job, VariationRequest
@@ -29,6 +37,7 @@ FILENAME = re.compile(r"[^/\x00-\x1f]{1,200}")
 @app.post("/images/variations")
 def create_variations() -> Response[str]:
     """Make variations, and wait for them as long as the caller and the gateway do."""
+    count_request(app)
     event, settings = app.current_event, wiring.settings()
     body = parse_body(
         event.body or "", event.headers.get("content-type") or "", is_base64=bool(event.is_base64_encoded)
@@ -59,6 +68,7 @@ def create_variations() -> Response[str]:
 @app.post("/uploads")
 def create_upload() -> Response[str]:
     """Answer a form that uploads one picture of any allowed size; its upload starts the job."""
+    count_request(app)
     event, settings = app.current_event, wiring.settings()
     fields = parse_json(event.body or "", is_base64=bool(event.is_base64_encoded))
     filename, content_type = fields.pop("filename", "picture"), fields.pop("content_type", "image/png")

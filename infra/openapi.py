@@ -23,7 +23,7 @@ Schema = dict[str, Any]
 
 GATEWAY_REFUSALS = {
     401: "No client key, or an unknown one.",
-    429: "Too many requests at once.",
+    429: "Too many requests at once, or in a minute, or the images of the day are used up.",
     500: "A fault of ours.",
 }
 IMAGE = "The picture: PNG, JPEG, WebP, GIF, AVIF or HEIC."

@@ -21,6 +21,7 @@ ENVIRONMENT = {  # what the template gives every function
     "MAX_ATTEMPTS": "2",
     "DAILY_IMAGE_LIMIT": "0",
     "DAILY_IMAGE_LIMIT_PER_CALLER": "0",
+    "REQUESTS_PER_MINUTE": "0",
     "PROVIDER_CALLS": "allowed",
     "RESULT_EXPIRATION_DAYS": "30",
     "RESULTS_BUCKET": "results-bucket",

@@ -1,11 +1,12 @@
-"""Count the images of a day before they are paid for, in the whole stack and for each caller.
+"""Count the images of a day before they are paid for, in the whole stack and for each caller; and a caller's requests.
 
 One item of the jobs table per UTC day, and one per day and caller. The count goes up in one conditional write before
 a call is made and down again by what was surely not billed; a worker that dies in between leaves it too high, never
-too low.
+too low. Requests are counted in the same way, by minute and caller, and never given back.
 """
 
 import contextlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from .errors import BudgetExhausted, StorageFailed, VariationError
 from .table import ConditionFailed, Table
 
 DAY_SECONDS = 86_400
+MINUTE_SECONDS = 60
 KEEP_DAYS = 3  # a count is of no use when its day has ended everywhere
 
 
@@ -63,16 +65,7 @@ class Budget:
             return
         now = self.clock()
         try:
-            self.table.update(
-                key,
-                "SET images = if_not_exists(images, :none) + :images, expires_at = :expires_at",
-                "(attribute_not_exists(images) AND :images <= :limit) OR images <= :room",
-                none=0,
-                images=images,
-                limit=limit,
-                room=limit - images,
-                expires_at=int(now) + KEEP_DAYS * DAY_SECONDS,
-            )
+            self.table.add(key, "images", images, limit=limit, expires_at=int(now) + KEEP_DAYS * DAY_SECONDS)
         except ConditionFailed:
             raise BudgetExhausted(
                 f"Today's {limit} images are used up ({parameter}). They start anew at midnight UTC; what failed "
@@ -84,6 +77,47 @@ class Budget:
         if limit:
             with contextlib.suppress(ConditionFailed):  # there is no limit any more, or was none when it was counted
                 self.table.update(key, "SET images = images - :images", "images >= :images", images=images)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """Whether a request may be answered, and how many of `limit` are left until they start anew."""
+
+    granted: bool
+    limit: int
+    remaining: int
+    reset_seconds: int
+
+
+@dataclass(frozen=True)
+class RequestRate:
+    """The requests that each caller may send in a minute of the clock; 0 stands for any number of them.
+
+    Two minutes that touch let twice as many through in a few seconds, which a limit on what a day costs can bear.
+    """
+
+    table: Table
+    requests_a_minute: int
+    clock: Callable[[], float]
+
+    def count(self, caller: str) -> Allowance | None:
+        """Count one request; return what the caller has left of this minute, None where there is no limit.
+
+        Raises:
+            StorageFailed, ConfigurationError: as `Table.update`.
+        """
+        if not self.requests_a_minute:
+            return None
+        now, limit = self.clock(), self.requests_a_minute
+        minute = int(now // MINUTE_SECONDS)
+        reset_seconds = math.ceil((minute + 1) * MINUTE_SECONDS - now)
+        try:
+            used = self.table.add(
+                f"rate#{minute}#{caller}", "requests", 1, limit=limit, expires_at=int(now) + DAY_SECONDS
+            )
+        except ConditionFailed:
+            return Allowance(False, limit, 0, reset_seconds)
+        return Allowance(True, limit, limit - used, reset_seconds)
 
 
 def _key(day: str, caller: str | None = None) -> str:

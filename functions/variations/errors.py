@@ -14,6 +14,7 @@
     ├── OutOfTime                 too little of this invocation is left for another paid call
     ├── WorkerDied                the worker died over this job, time and again
     ├── BudgetExhausted           the images of the day are used up
+    ├── TooManyRequests           this caller's requests of the minute are used up
     ├── CallsStopped              the operator has stopped all paid calls
     ├── IdempotencyKeyReused      one Idempotency-Key for two different requests
     ├── ResponseTooLarge          the pictures do not fit into the answer
@@ -156,6 +157,12 @@ class BudgetExhausted(VariationError):
     """DailyImageLimit or DailyImageLimitPerCaller is used up; nothing was paid."""
 
     code = "budget_exhausted"
+
+
+class TooManyRequests(VariationError):
+    """The caller has sent RequestsPerMinute requests in this minute; `retry_after_seconds` leads to the next."""
+
+    code = "rate_limited"
 
 
 class CallsStopped(VariationError):

@@ -1,6 +1,7 @@
 """Speak OpenAI's HTTP dialect to our callers: the resolver, the error envelope, and the one error -> status table."""
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -24,6 +25,7 @@ STATUS: dict[type[VariationError], int] = {
     errors.IdempotencyKeyReused: 422,
     errors.ProviderBusy: 429,
     errors.BudgetExhausted: 429,
+    errors.TooManyRequests: 429,
     errors.ConfigurationError: 500,
     errors.ProviderError: 502,
     errors.StorageFailed: 503,
@@ -82,21 +84,46 @@ def error_response(
     kind = TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
     envelope = {"error": {"message": error.message, "type": kind, "param": error.param, "code": error.code}}
     seconds = error.retry_after_seconds
-    wait = {"Retry-After": str(max(1, round(seconds)))} if seconds else {}
+    wait = {"Retry-After": str(max(1, math.ceil(seconds)))} if seconds else {}
     return json_response(app, envelope, status, {**wait, **(headers or {})})
+
+
+def count_request(app: APIGatewayRestResolver) -> None:
+    """Count a request of its caller's minute; its answer says what is left, in the headers that OpenAI uses for it.
+
+    Raises:
+        TooManyRequests: it was one too many; OpenAI's SDKs send it again in the next minute.
+        StorageFailed, ConfigurationError: it could not be counted.
+    """
+    left = wiring.request_rate().count(caller_of(app))
+    if left is None:
+        return
+    counts = {"limit": left.limit, "remaining": left.remaining, "reset": f"{left.reset_seconds}s"}
+    app.context["rate"] = {f"x-ratelimit-{name}-requests": str(count) for name, count in counts.items()}
+    if not left.granted:
+        raise errors.TooManyRequests(
+            f"These are more than {left.limit} requests in a minute (RequestsPerMinute). Send it again in "
+            f"{left.reset_seconds} seconds.",
+            retry_after_seconds=left.reset_seconds,
+        )
 
 
 def caller_of(app: APIGatewayRestResolver) -> str:
     """Return who is calling: the name the authorizer gave, or with IAM the ARN that signed the request."""
-    context = app.current_event.raw_event["requestContext"]
+    context = context_of(app)
     name = (context.get("authorizer") or {}).get("caller") or (context.get("identity") or {}).get("userArn")
     return str(name or "unknown")
+
+
+def context_of(app: APIGatewayRestResolver) -> dict[str, Any]:
+    """Return what the gateway tells of a request; nothing where somebody else invokes the function."""
+    return app.current_event.raw_event.get("requestContext") or {}
 
 
 def request_id_of(app: APIGatewayRestResolver) -> str:
     """Return what the caller knows the request by: its own `x-request-id` if it sent one, else the gateway's."""
     own = app.current_event.headers.get("x-request-id") or ""
-    return own if REQUEST_ID.fullmatch(own) else app.current_event.request_context.request_id or ""
+    return own if REQUEST_ID.fullmatch(own) else str(context_of(app).get("requestId", ""))
 
 
 def answer(app: APIGatewayRestResolver, event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -124,5 +151,5 @@ def json_response(
         status_code=status,
         content_type="application/json",
         body=json.dumps(content, ensure_ascii=False),
-        headers={"x-request-id": request_id_of(app), **(headers or {})},
+        headers={"x-request-id": request_id_of(app), **app.context.get("rate", {}), **(headers or {})},
     )

@@ -15,7 +15,7 @@ from .options import parse_options
 
 API_VERSION = re.compile(r"(api-version=[A-Za-z0-9.-]{1,40})?")  # what Azure's older form has behind the URL
 MAY_BE_EMPTY = {"default_model", "watched_bucket", "allowed_source_buckets", "allowed_source_hosts", "cors_origin"}
-MAY_BE_ZERO = {"daily_image_limit", "daily_image_limit_per_caller"}  # which stands for no limit
+MAY_BE_ZERO = {"daily_image_limit", "daily_image_limit_per_caller", "requests_per_minute"}  # which stands for no limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class Settings:
     max_attempts: int
     daily_image_limit: int
     daily_image_limit_per_caller: int
+    requests_per_minute: int
     provider_calls: str
     result_expiration_days: int
     results_bucket: str

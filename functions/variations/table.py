@@ -61,6 +61,35 @@ class Table:
             )
         return _deserialize(updated["Attributes"])
 
+    def add(self, key: str, attribute: str, amount: int, *, limit: int, expires_at: int) -> int:
+        """Add to a number of one item, unless it would become more than the limit; all at once or not at all.
+
+        Args:
+            key: of the item, which is made if there is none.
+            attribute: its number; it counts as 0 where there is none.
+            amount: from 0.
+            limit: the largest sum.
+            expires_at: the epoch second after which DynamoDB deletes the item.
+
+        Returns:
+            The sum.
+
+        Raises:
+            ConditionFailed: it would be more than the limit; nothing was added.
+            StorageFailed, ConfigurationError: as `update`.
+        """
+        item = self.update(
+            key,
+            f"SET {attribute} = if_not_exists({attribute}, :none) + :amount, expires_at = :expires_at",
+            f"(attribute_not_exists({attribute}) AND :amount <= :limit) OR {attribute} <= :room",
+            none=0,
+            amount=amount,
+            limit=limit,
+            room=limit - amount,
+            expires_at=expires_at,
+        )
+        return int(item[attribute])
+
     def put_together(
         self, items: Mapping[str, Mapping[str, Any]], conditions: Mapping[str, str], **values: Any
     ) -> None:

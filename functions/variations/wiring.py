@@ -15,7 +15,7 @@ from .keys import ClientKeys, ProviderKey, Secret
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from .budget import Budget
+    from .budget import Budget, RequestRate
     from .dialects.known import KnownProvider
     from .front_door import FrontDoor
     from .jobs import Jobs
@@ -76,6 +76,14 @@ def budget() -> "Budget":
 
     limits = settings()
     return Budget(jobs().table, limits.daily_image_limit, limits.daily_image_limit_per_caller, time.time)
+
+
+@functools.cache
+def request_rate() -> "RequestRate":
+    """Return the count of each caller's requests."""
+    from .budget import RequestRate  # noqa: PLC0415
+
+    return RequestRate(jobs().table, settings().requests_per_minute, time.time)
 
 
 @functools.cache
@@ -157,7 +165,7 @@ def forget() -> None:
     """Drop everything that is cached, as a new container would."""
     made_once = (
         *(settings, client, client_keys, known_provider, provider),
-        *(jobs, budget, storage, service, front_door),
+        *(jobs, budget, request_rate, storage, service, front_door),
     )
     for made in made_once:
         made.cache_clear()

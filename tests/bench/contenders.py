@@ -81,6 +81,7 @@ def worker_environment(origin: str, n: int) -> dict[str, str]:
         "MAX_ATTEMPTS": "2",
         "DAILY_IMAGE_LIMIT": "0",
         "DAILY_IMAGE_LIMIT_PER_CALLER": "0",
+        "REQUESTS_PER_MINUTE": "0",
         "PROVIDER_CALLS": "allowed",
         "RESULT_EXPIRATION_DAYS": "30",
         "RESULTS_BUCKET": "results-bucket",

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from botocore.stub import Stubber
-from variations.budget import DAY_SECONDS, KEEP_DAYS, Budget
+from variations.budget import DAY_SECONDS, KEEP_DAYS, Budget, RequestRate
 from variations.errors import BudgetExhausted, ConfigurationError, StorageFailed
 from variations.table import Table
 
@@ -238,3 +238,71 @@ def test_what_is_given_back_at_once_is_all_given_back(table, clock):
         list(pool.map(lambda one: budget.give_back(one[1], one[0], 2), given))
 
     assert (len(given), budget.counted()) == (THREADS, 0)
+
+
+# A caller's requests of a minute
+
+
+@pytest.fixture(name="rate")
+def _rate(table, clock):
+    clock.now = clock.now // 60 * 60 + 10.0
+    return RequestRate(Table(table, TABLE), LIMIT, clock)
+
+
+def test_a_caller_may_send_so_many_requests_in_a_minute_and_is_told_what_is_left(rate):
+    left = [rate.count("ada") for _ in range(LIMIT + 2)]
+
+    assert [allowance.granted for allowance in left] == [True] * LIMIT + [False] * 2
+    assert [allowance.remaining for allowance in left] == [4, 3, 2, 1, 0, 0, 0]
+    assert {(allowance.limit, allowance.reset_seconds) for allowance in left} == {(LIMIT, 50)}
+
+
+def test_one_callers_requests_leave_those_of_another_alone(rate):
+    for _ in range(LIMIT):
+        rate.count("ada")
+
+    assert rate.count("bob").granted
+    assert not rate.count("ada").granted
+
+
+@pytest.mark.parametrize(("seconds", "granted"), [(49.9, False), (50.0, True)])
+def test_requests_start_anew_with_the_next_minute(rate, clock, seconds, granted):
+    for _ in range(LIMIT):
+        rate.count("ada")
+    clock.now += seconds
+
+    assert rate.count("ada").granted is granted
+
+
+def test_a_whole_second_is_waited_for_the_rest_of_one(rate, clock):
+    clock.now += 49.9
+
+    assert rate.count("ada").reset_seconds == 1
+
+
+def test_requests_that_come_at_once_are_not_more_than_the_limit(table, clock):
+    rate = RequestRate(Table(OneAtATime(table), TABLE), LIMIT, clock)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        granted = list(pool.map(lambda _: rate.count("ada").granted, range(THREADS)))
+
+    assert sum(granted) == LIMIT
+
+
+def test_a_count_of_requests_is_forgotten_within_a_day(rate, table, clock):
+    rate.count("ada")
+
+    (item,) = table.scan(TableName=TABLE)["Items"]
+    assert clock.now < int(item["expires_at"]["N"]) <= clock.now + DAY_SECONDS
+
+
+def test_without_a_limit_no_request_is_counted(table, clock):
+    assert RequestRate(Table(table, TABLE), 0, clock).count("ada") is None
+    assert table.scan(TableName=TABLE)["Items"] == []
+
+
+def test_requests_that_cannot_be_counted_are_not_let_through(rate, table):
+    with Stubber(table) as stub:
+        stub.add_client_error("update_item", "InternalServerError")
+        with pytest.raises(StorageFailed):
+            rate.count("ada")

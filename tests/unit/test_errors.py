@@ -43,6 +43,7 @@ TABLE = {
     "ProviderBusy": (429, True),
     "ProviderDown": (429, True),  # nobody asked it, so nothing was billed
     "BudgetExhausted": (429, False),  # until midnight: a message would come back too often by then
+    "TooManyRequests": (429, False),  # over HTTP only, where no worker tries again
     "ProviderDenied": (502, False),
     "ProviderFailed": (502, False),  # but for those answers that `refusals` marks
     "ProviderUnreachable": (502, True),

@@ -139,6 +139,7 @@ def make_settings(**chosen):
         "max_attempts": 2,
         "daily_image_limit": 0,
         "daily_image_limit_per_caller": 0,
+        "requests_per_minute": 0,
         "provider_calls": "allowed",
         "result_expiration_days": 30,
         "results_bucket": "results",

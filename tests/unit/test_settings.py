@@ -17,6 +17,7 @@ ENVIRONMENT = {
     "MAX_ATTEMPTS": "2",
     "DAILY_IMAGE_LIMIT": "1000",
     "DAILY_IMAGE_LIMIT_PER_CALLER": "0",
+    "REQUESTS_PER_MINUTE": "120",
     "PROVIDER_CALLS": "allowed",
     "RESULT_EXPIRATION_DAYS": "30",
     "RESULTS_BUCKET": "results",
@@ -61,6 +62,7 @@ def test_every_setting_is_read_from_the_variable_of_its_name():
         max_attempts=2,
         daily_image_limit=1000,
         daily_image_limit_per_caller=0,
+        requests_per_minute=120,
         provider_calls="allowed",
         result_expiration_days=30,
         results_bucket="results",
@@ -124,6 +126,13 @@ def test_a_setting_that_is_missing_is_refused_by_the_name_of_its_parameter(name,
 def test_a_number_that_is_not_whole_and_positive_is_refused_by_the_name_of_its_parameter(name, value):
     with pytest.raises(ConfigurationError, match=f"{NUMBERS[name]} must be a whole number from 1, not '{value}'"):
         read(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["DAILY_IMAGE_LIMIT", "DAILY_IMAGE_LIMIT_PER_CALLER", "REQUESTS_PER_MINUTE"])
+def test_a_limit_may_be_zero_and_no_less(name):
+    assert getattr(read(**{name: "0"}), name.lower()) == 0
+    with pytest.raises(ConfigurationError, match=f"{name.title().replace('_', '')} must be a whole number from 0"):
+        read(**{name: "-1"})
 
 
 @pytest.mark.parametrize(
