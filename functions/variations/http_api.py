@@ -37,11 +37,25 @@ STATUS: dict[type[VariationError], int] = {
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 TYPES = {401: "authentication_error", 429: "rate_limit_error"}  # OpenAI's words; others by the status's class
 
+# On every answer; the template gives the gateway's own answers the same. Programs ignore them; they are for the browser
+# that a link or a page leads here: it is not to take an answer for a page or a script (nosniff), run, load or frame
+# anything in it (Content-Security-Policy), tell where it has been (Referrer-Policy), keep presigned URLs in its cache
+# (Cache-Control), or come without TLS to a domain that stands in front of API Gateway, which itself refuses that
+# (Strict-Transport-Security). Source: OWASP, REST Security Cheat Sheet, "Security Headers", read 2026-11-26.
+SECURITY_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Strict-Transport-Security": "max-age=63072000; includeSubDomains",
+    "X-Content-Type-Options": "nosniff",
+}
+# The one origin is named whoever asks, so an answer is the same for all and needs no `Vary: Origin`.
 CORS_HEADERS = {
     "Access-Control-Allow-Origin": "{origin}",
     "Access-Control-Allow-Methods": "GET,POST,OPTIONS",
     "Access-Control-Allow-Headers": "Authorization,Content-Type,Idempotency-Key,Prefer",
-    "Access-Control-Expose-Headers": "Location,Retry-After,x-request-id",
+    "Access-Control-Expose-Headers": "Location,Retry-After,x-request-id,x-should-retry,x-ratelimit-limit-requests,"
+    "x-ratelimit-remaining-requests,x-ratelimit-reset-requests",
     "Access-Control-Max-Age": "600",
 }
 
@@ -127,8 +141,8 @@ def request_id_of(app: APIGatewayRestResolver) -> str:
 
 
 def answer(app: APIGatewayRestResolver, event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Resolve a request, and let pages of the origin CorsOrigin read the answer; when it is empty, none may."""
-    if event["httpMethod"] == "OPTIONS":
+    """Resolve a request; add what every answer bears, and let pages of CorsOrigin read it: none where that is empty."""
+    if event.get("httpMethod") == "OPTIONS":
         answered: dict[str, Any] = {"statusCode": 204, "multiValueHeaders": {}, "body": "", "isBase64Encoded": False}
     else:
         answered = app.resolve(event, context)
@@ -136,10 +150,8 @@ def answer(app: APIGatewayRestResolver, event: dict[str, Any], context: Any) -> 
         cors_origin = wiring.settings().cors_origin
     except errors.ConfigurationError:  # the answer says so already
         cors_origin = ""
-    if cors_origin:
-        answered.setdefault("multiValueHeaders", {}).update(
-            {name: [value.format(origin=cors_origin)] for name, value in CORS_HEADERS.items()}
-        )
+    headers = {**SECURITY_HEADERS, **(CORS_HEADERS if cors_origin else {})}
+    answered["multiValueHeaders"].update({name: [value.format(origin=cors_origin)] for name, value in headers.items()})
     return answered
 
 

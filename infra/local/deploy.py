@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from infra.local.build import ROOT, build_code
 from infra.local.processes import StackError
-from infra.local.template import packaged
+from infra.local.template import packaged, resolved
 
 STACK_NAME = "image-variations"
 REGION = "us-east-1"
@@ -127,13 +127,13 @@ def _put_gateway_responses(
 ) -> None:
     """Set the gateway's own answers, which the emulator does not take from an API's definition."""
     for kind, response in template["Resources"]["Api"]["Properties"]["GatewayResponses"].items():
-        cors = {"Access-Control-Allow-Origin": f"'{parameters['CorsOrigin']}'"} if parameters.get("CorsOrigin") else {}
-        headers = {"x-request-id": "context.requestId", **cors}
+        written = response["ResponseParameters"]["Headers"]
+        headers = {name: resolved(value, template, parameters) for name, value in written.items()}
         apigateway.put_gateway_response(
             restApiId=api_id,
             responseType=kind,
             responseTemplates=response["ResponseTemplates"],
-            responseParameters={f"gatewayresponse.header.{name}": value for name, value in headers.items()},
+            responseParameters={f"gatewayresponse.header.{name}": value for name, value in headers.items() if value},
             **({"statusCode": str(response["StatusCode"])} if "StatusCode" in response else {}),
         )
     apigateway.create_deployment(restApiId=api_id, stageName=template["Resources"]["Api"]["Properties"]["StageName"])

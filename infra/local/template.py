@@ -1,5 +1,6 @@
 """Read template.yaml as CloudFormation does, and make the few changes that `sam package` would make."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -71,3 +72,31 @@ def packaged(folder: Path, code_uri: str, parameters: Mapping[str, str]) -> dict
             definition = (folder / properties.pop("DefinitionUri")).read_text(encoding="utf-8")
             properties["Definition"] = yaml.safe_load(definition)
     return template
+
+
+def resolved(value: Any, template: Mapping[str, Any], parameters: Mapping[str, str]) -> Any:
+    """Return what CloudFormation makes of a value that is written with Ref, Sub, If, Equals and Not.
+
+    Args:
+        value: a text, or one of these; `AWS::NoValue` becomes None.
+        template: with the conditions and the parameters' defaults.
+        parameters: the values it is deployed with.
+    """
+    defaults = {name: str(parameter.get("Default")) for name, parameter in template["Parameters"].items()}
+    chosen = {**defaults, **parameters, "AWS::NoValue": None}
+
+    def read(value: Any) -> Any:
+        match value:
+            case {"Ref": name}:
+                return chosen[name]
+            case {"Fn::Sub": text}:
+                return re.sub(r"\$\{(\w+)\}", lambda found: str(chosen[found[1]]), text)
+            case {"Fn::If": [condition, yes, no]}:
+                return read(yes if read(template["Conditions"][condition]) else no)
+            case {"Fn::Equals": [one, other]}:
+                return read(one) == read(other)
+            case {"Fn::Not": [condition]}:
+                return not read(condition)
+        return value
+
+    return read(value)

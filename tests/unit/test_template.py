@@ -5,9 +5,10 @@ import re
 from pathlib import Path
 
 import pytest
+from variations import http_api
 from variations.settings import Settings
 
-from infra.local.template import read_template
+from infra.local.template import read_template, resolved
 from tests.conftest import ENVIRONMENT
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -306,6 +307,31 @@ def test_what_the_gateway_says_by_itself_comes_in_the_error_envelope(name):
 
     assert error.keys() == {"message", "type", "param", "code"}
     assert "x-request-id" in response["ResponseParameters"]["Headers"]
+
+
+ANSWERS = RESOURCES["Api"]["Properties"]["GatewayResponses"]
+
+
+def gateway_headers(name, **parameters):
+    """The headers of one of the gateway's own answers, as it is deployed."""
+    written = ANSWERS[name]["ResponseParameters"]["Headers"]
+    read = {header: resolved(value, TEMPLATE, parameters) for header, value in written.items()}
+    return {header: value.removeprefix("'").removesuffix("'") for header, value in read.items() if value}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_what_the_gateway_says_by_itself_bears_the_same_security_headers_as_every_other_answer(name):
+    assert gateway_headers(name) == {"x-request-id": "context.requestId", **http_api.SECURITY_HEADERS}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_what_the_gateway_says_by_itself_may_be_read_by_pages_of_the_configured_origin_alone(name):
+    headers = gateway_headers(name, CorsOrigin="https://shop.example.com")
+
+    assert headers["Access-Control-Allow-Origin"] == "https://shop.example.com"
+    assert set(headers["Access-Control-Expose-Headers"].split(",")) <= set(
+        http_api.CORS_HEADERS["Access-Control-Expose-Headers"].split(",")
+    )
 
 
 def test_the_provider_key_is_never_shown_or_put_into_the_environment():
