@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+NOT_EMULATED = {"AWS::WAFv2::WebACLAssociation"}  # types whose resources are left out
 RUNTIME = "provided.al2023"  # runs our bootstrap, and so this machine's Python, instead of the emulator's own
 
 WITHOUT_TLS = {"Bool": {"aws:SecureTransport": "false"}}
@@ -42,7 +43,8 @@ def read_template(path: Path) -> dict[str, Any]:
 def packaged(folder: Path, code_uri: str, parameters: Mapping[str, str]) -> dict[str, Any]:
     """Return the template of a folder with every function pointed at the uploaded code.
 
-    That code brings its own runtime and finds the layer by itself. The definitions of state machines are put in.
+    That code brings its own runtime and finds the layer by itself. The definitions of state machines are put in, and
+    what the emulator does not know is left out.
 
     Args:
         folder: where template.yaml lies.
@@ -53,6 +55,8 @@ def packaged(folder: Path, code_uri: str, parameters: Mapping[str, str]) -> dict
     everywhere = template["Globals"]["Function"]
     everywhere.update(CodeUri=code_uri, Runtime=RUNTIME)
     del everywhere["Layers"], template["Resources"]["DependenciesLayer"]
+    resources = template["Resources"]
+    template["Resources"] = {name: made for name, made in resources.items() if made["Type"] not in NOT_EMULATED}
     # The emulator hands the value of a Number parameter on as text, and its poller stumbles over that.
     jobs = template["Resources"]["ProcessJobsFunction"]["Properties"]["Events"]["Jobs"]["Properties"]
     defaults = {name: parameter.get("Default") for name, parameter in template["Parameters"].items()}

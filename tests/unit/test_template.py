@@ -8,7 +8,7 @@ import pytest
 from variations import http_api
 from variations.settings import Settings
 
-from infra.local.template import read_template, resolved
+from infra.local.template import NOT_EMULATED, packaged, read_template, resolved
 from tests.conftest import ENVIRONMENT
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -332,6 +332,42 @@ def test_what_the_gateway_says_by_itself_may_be_read_by_pages_of_the_configured_
     assert set(headers["Access-Control-Expose-Headers"].split(",")) <= set(
         http_api.CORS_HEADERS["Access-Control-Expose-Headers"].split(",")
     )
+
+
+def test_a_web_acl_stands_in_front_of_the_stage_only_where_one_is_named():
+    association = RESOURCES["WebAclAssociation"]
+    filtered = TEMPLATE["Conditions"][association["Condition"]]
+
+    assert association["Properties"]["WebACLArn"] == {"Ref": "WebAclArn"}
+    assert association["Properties"]["ResourceArn"]["Fn::Sub"].endswith("::/restapis/${Api}/stages/${Api.Stage}")
+    assert resolved(filtered, TEMPLATE, {}) is False
+    assert resolved(filtered, TEMPLATE, {"WebAclArn": WEB_ACL}) is True
+
+
+WEB_ACL = "arn:aws:wafv2:eu-west-1:123456789012:regional/webacl/api/a1b2c3d4-5678-90ab-cdef-111122223333"
+
+
+@pytest.mark.parametrize(
+    ("arn", "is_taken"),
+    [
+        ("", True),
+        (WEB_ACL, True),
+        (WEB_ACL.replace("arn:aws:", "arn:aws-us-gov:"), True),
+        (WEB_ACL.replace("regional", "global"), False),  # for CloudFront
+        (WEB_ACL + "/more", False),
+        ("api", False),
+    ],
+)
+def test_a_web_acl_is_a_regional_one_of_wafs_second_version(arn, is_taken):
+    assert bool(re.fullmatch(TEMPLATE["Parameters"]["WebAclArn"]["AllowedPattern"], arn)) is is_taken
+
+
+def test_what_the_emulator_does_not_know_is_not_deployed_to_it():
+    there = {resource["Type"] for resource in packaged(ROOT, "s3://packages/code.zip", {})["Resources"].values()}
+
+    assert {resource["Type"] for resource in RESOURCES.values()} >= NOT_EMULATED
+    assert not there & NOT_EMULATED
+    assert "AWS::Serverless::Api" in there
 
 
 def test_the_provider_key_is_never_shown_or_put_into_the_environment():
