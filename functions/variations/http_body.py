@@ -5,12 +5,13 @@ import binascii
 import io
 import json
 import re
+import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.message import Message
 from typing import Any
 
-from multipart import MultipartError, MultipartParser
+from multipart import MultipartError, MultipartParser, MultipartPart
 
 from .errors import InvalidRequest, SourceTooLarge
 from .model import SourceLocation
@@ -22,7 +23,16 @@ TOO_LARGE = (
     "it takes pictures up to MaxSourceBytes."
 )
 MAX_PARTS = 64
+MAX_OPTION_BYTES = 128_000  # 32,000 characters, the longest prompt, of four bytes
+# What JSON has to have between its values. A request has a dozen of them, and its prompt may have some within; but of
+# 6 MB of `[],` Python would make objects of 130 MB (measured 2026-11-26).
+JSON_MARKS = ",[{"
+MAX_JSON_MARKS = 40_000
+CHARSETS = {"utf8", "utf-8", "ascii", "us-ascii", "latin1", "latin-1", "iso-8859-1"}  # others may take ages: punycode
 DATA_URL = re.compile(r"data:[\w.+/-]*(;[\w=.-]+)*;base64,", re.ASCII)
+DATA_URL_HEAD = 256  # characters; a search in more would try every way to divide them
+HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")  # which no encoding can write
+WHITESPACE = string.whitespace.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +61,7 @@ def parse_body(body: str, content_type: str, *, is_base64: bool) -> Body:
         raise SourceTooLarge(TOO_LARGE, param="image")
     kind, boundary = _content_type(content_type)
     if kind == "multipart/form-data":
-        return _parse_form(_bytes(body, is_base64=is_base64), boundary)
+        return _parse_form(_bytes(body) if is_base64 else body.encode(errors="replace"), boundary)
     return _parse_image(parse_json(body, is_base64=is_base64))
 
 
@@ -62,7 +72,10 @@ def parse_json(body: str, *, is_base64: bool) -> dict[str, Any]:
         InvalidRequest: it is none.
     """
     try:
-        fields = json.loads(_bytes(body, is_base64=is_base64))
+        text = (_bytes(body).decode() if is_base64 else body).removeprefix("\ufeff")
+        if sum(map(text.count, JSON_MARKS)) > MAX_JSON_MARKS:
+            raise InvalidRequest("The JSON has more values than a request knows.")
+        fields = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InvalidRequest("The body is neither a multipart/form-data form nor JSON.") from error
     if not isinstance(fields, dict):
@@ -83,7 +96,7 @@ def _parse_form(body: bytes, boundary: str) -> Body:
             if part.name in {"image", "image[]"}:
                 pictures.append(part.raw)
             else:
-                options[part.name] = part.value
+                options[part.name] = _read_option(part)
     except (MultipartError, ValueError, LookupError) as error:
         raise InvalidRequest("The form cannot be read; it may be cut off.") from error
     if len(pictures) != 1:
@@ -91,9 +104,18 @@ def _parse_form(body: bytes, boundary: str) -> Body:
     return Body(options, content=pictures[0])
 
 
+def _read_option(part: MultipartPart) -> str:
+    if part.size > MAX_OPTION_BYTES:
+        raise InvalidRequest(f"The field {part.name[:60]!r} is too long.", param=part.name[:60])
+    if part.charset.lower() not in CHARSETS:
+        raise InvalidRequest("Send the form's texts in UTF-8.", param=part.name[:60])
+    text: str = part.value
+    return text
+
+
 def _parse_image(fields: dict[str, Any]) -> Body:
     image = fields.pop("image", None)
-    if not isinstance(image, str) or not image:
+    if not isinstance(image, str) or not image or HALF_A_CHARACTER.search(image):
         raise InvalidRequest(
             "Send the picture in the field image: as base64, a data: URL, s3://bucket/key or an https URL.",
             param="image",
@@ -102,9 +124,9 @@ def _parse_image(fields: dict[str, Any]) -> Body:
         return Body(fields, location=location)
     if image.startswith("https://"):
         return Body(fields, url=image)
-    head = DATA_URL.match(image)
+    head = DATA_URL.match(image, 0, DATA_URL_HEAD)
     try:
-        text = "".join(image[head.end() if head else 0 :].split())  # `base64 file` prints lines
+        text = image[head.end() if head else 0 :].encode("ascii").translate(None, WHITESPACE)  # `base64` prints lines
         return Body(fields, content=base64.b64decode(text, validate=True))
     except (binascii.Error, ValueError) as error:
         raise InvalidRequest(
@@ -112,9 +134,7 @@ def _parse_image(fields: dict[str, Any]) -> Body:
         ) from error
 
 
-def _bytes(body: str, *, is_base64: bool) -> bytes:
-    if not is_base64:
-        return body.encode()
+def _bytes(body: str) -> bytes:
     try:
         return base64.b64decode(body, validate=True)
     except (binascii.Error, ValueError) as error:
