@@ -31,7 +31,8 @@ ANSWERING_SECONDS = 4  # between the end of waiting and the gateway's own timeou
 CONTENT_TYPE = Choice(
     "Type of the picture.", ("image/png", "image/jpeg", "image/webp", "image/gif", "image/avif", "image/heic")
 )
-FILENAME = re.compile(r"[^/\x00-\x1f]{1,200}")
+FILENAME = re.compile(r"[^/\x00-\x1f\ud800-\udfff]{1,200}")  # nor half an emoji, which no encoding can write
+IDEMPOTENCY_KEY = re.compile(r"[ -~]{1,255}")
 
 
 @app.post("/images/variations")
@@ -48,7 +49,7 @@ def create_variations() -> Response[str]:
         request,
         find_source(body),
         caller_of(app),
-        idempotency_key=event.headers.get("idempotency-key"),
+        idempotency_key=idempotency_key_of(event.headers.get("idempotency-key")),
         is_retry=(event.headers.get("x-stainless-retry-count") or "0") != "0",
         request_id=request_id_of(app),
     )
@@ -115,6 +116,17 @@ def find_source(body: Body) -> Source:
         hosts = settings.allowed_source_hosts
         return Source(content=fetch(body.url, allowed_hosts=hosts, max_bytes=settings.max_source_bytes))
     return Source(content=body.content)
+
+
+def idempotency_key_of(header: str | None) -> str | None:
+    """Return the caller's own name for the request, None where it has none.
+
+    Raises:
+        InvalidRequest: it is longer than 255 characters, or not ASCII.
+    """
+    if header and not IDEMPOTENCY_KEY.fullmatch(header):
+        raise InvalidRequest("An Idempotency-Key has up to 255 ASCII characters.", param="Idempotency-Key")
+    return header or None
 
 
 def preferred_wait(prefer: str) -> float | None:

@@ -15,7 +15,7 @@ from .claims import Claim, Claims, fingerprint
 from .errors import IdempotencyKeyReused, JobNotFound, StorageFailed
 from .jobs import Jobs
 from .model import Job, Order, SourceLocation, VariationRequest
-from .orders import job_prefix, upload_key
+from .orders import is_job_id, job_prefix, upload_key
 from .table import without_none
 
 DELIVERY_OPTIONS = ("response_format", "simplify")  # how the answer looks, not what is made
@@ -127,7 +127,7 @@ class FrontDoor:
         Raises:
             JobNotFound: there is none, or it is somebody else's; the two look the same from outside.
         """
-        job = self.jobs.get(job_id)
+        job = self.jobs.get(job_id) if is_job_id(job_id) else None  # others name counts, or are no keys at all
         if job is None or job.order.caller != caller:
             raise JobNotFound(f"There is no job {job_id[:64]!r}.")
         return job

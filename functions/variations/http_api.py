@@ -82,7 +82,7 @@ def resolver() -> APIGatewayRestResolver:
 
     def unknown_route(_: NotFoundError) -> Response[str]:
         event = app.current_event
-        return error_response(app, errors.NotFound(f"There is no {event.http_method} {event.path}."))
+        return error_response(app, errors.NotFound(f"There is no {event.http_method} {event.path[:200]}."))
 
     app.exception_handler(VariationError)(refuse)
     app.exception_handler(Exception)(apologise)

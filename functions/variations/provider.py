@@ -17,7 +17,7 @@ from .dialects.answers import UNREADABLE, AnswerReader
 from .dialects.call import ProviderCall
 from .dialects.known import KnownProvider
 from .dialects.refusals import error_for, request_id_in
-from .errors import ProviderError, ProviderFailed, ProviderTimeout, VariationError
+from .errors import ModelNotFound, ProviderError, ProviderFailed, ProviderTimeout, VariationError
 from .exchange import Read, Reply, Request, exchange, trusted
 from .keys import ProviderKey
 from .model import Answer, Listing, Take
@@ -150,6 +150,8 @@ class Provider:
         base, _, query = self.base_url.partition("?")
         base = base.rstrip("/")
         if query and model and "/deployments/" not in base:
+            if model in {".", ".."}:  # percents do not hide them: a server would take them for a way up
+                raise ModelNotFound(f"There is no model {model!r}.", param="model")
             base += f"/deployments/{quote(str(model), safe='')}"
         elif query and not model:
             base = base.partition("/deployments/")[0]
