@@ -66,7 +66,7 @@ class LocalStack:
         """
         provider_url = self._start_image_server()
         chosen = {"ProviderBaseUrl": provider_url, "ProviderApiKey": LOCAL_KEY, "DefaultModel": "local-style-transfer"}
-        chosen["DailyImageLimit"] = "0"  # as nothing is paid for here
+        chosen |= {"DailyImageLimit": "0", "RequestsPerMinute": "0"}  # as nothing is paid for here
         # Kept apart per Python, as they hold compiled packages; shared by all stacks of this checkout.
         build_folder = ROOT / ".local" / "build" / VERSION
         stack = deploy(self._start_emulator(), build_folder, {**chosen, **parameters})
