@@ -5,12 +5,10 @@ import hmac
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from variations import wiring
-from variations.errors import Unauthorized
-
-logger = Logger(service="image-variations")
+from variations.errors import ConfigurationError, Unauthorized
+from variations.telemetry import count, logger
 
 
 def find_caller(authorization: str, keys: Mapping[str, Collection[str]]) -> str:
@@ -45,12 +43,23 @@ def handler(event: dict[str, Any], _: LambdaContext) -> dict[str, Any]:
         Exception: with the one text that API Gateway turns into 401 (API Gateway guide, "Lambda authorizer output",
             read 2026-11-22).
     """
+    api, stage, *route = event["methodArn"].split("/")
+    logger.append_keys(route="/".join(route)[:200])  # the question does not tell the request's id
     try:
         caller = find_caller(event["authorizationToken"], wiring.client_keys().by_caller())
     except Unauthorized:
         logger.info("a request without a valid client key")
+        count("Unauthorized")
         raise Exception("Unauthorized") from None  # noqa: TRY002
-    api, stage, *_ = event["methodArn"].split("/")
+    except ConfigurationError as error:
+        logger.error(error.message, code=error.code)
+        count("ConfigurationErrors")
+        raise
+    except Exception:
+        logger.exception("unexpected error")
+        count("Stumbles")
+        raise
+    logger.info("caller let in", caller=caller)
     statement = {"Action": "execute-api:Invoke", "Effect": "Allow", "Resource": f"{api}/{stage}/*"}
     return {
         "principalId": caller,

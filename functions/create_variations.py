@@ -4,7 +4,6 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from variations import wiring
@@ -24,8 +23,8 @@ from variations.http_body import Body, parse_body, parse_json
 from variations.job_answers import deliver, describe
 from variations.model import Job, VariationRequest
 from variations.options import parse_options
+from variations.telemetry import count, logger
 
-logger = Logger(service="image-variations")
 app = resolver()
 ANSWERING_SECONDS = 4  # between the end of waiting and the gateway's own timeout
 CONTENT_TYPE = Choice(
@@ -53,7 +52,7 @@ def create_variations() -> Response[str]:
         is_retry=(event.headers.get("x-stainless-retry-count") or "0") != "0",
         request_id=request_id_of(app),
     )
-    logger.append_keys(job_id=job.order.job_id, caller=job.order.caller)
+    logger.thread_safe_append_keys(job_id=job.order.job_id)
     patience = settings.api_timeout_seconds - ANSWERING_SECONDS
     preferred = preferred_wait(event.headers.get("prefer") or "")
     job = door.wait(job, patience if preferred is None else min(preferred, patience))
@@ -61,6 +60,7 @@ def create_variations() -> Response[str]:
         return deliver(app, job, request, warnings)
     if preferred is not None:
         return json_response(app, describe(job, request, warnings), 202, location_of(job))
+    count("StillRunning")  # a 504 that is none of our failures
     # The official SDKs send the request again on this header, and then find the same job.
     still = JobRunning("The provider is still at work. Send the same request again; it is not paid for twice.")
     return error_response(app, still, {**location_of(job), "Retry-After": "1", "x-should-retry": "true"})
@@ -86,6 +86,7 @@ def create_upload() -> Response[str]:
         filename=filename,
         request_id=request_id_of(app),
     )
+    logger.thread_safe_append_keys(job_id=job.order.job_id)
     form = wiring.storage().presign_upload(
         job.order.source, content_type=content_type, max_bytes=settings.max_source_bytes
     )

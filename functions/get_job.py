@@ -2,15 +2,14 @@
 
 from typing import Any
 
-from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from variations import wiring
 from variations.http_api import answer, caller_of, json_response, resolver
 from variations.job_answers import describe
 from variations.options import parse_options
+from variations.telemetry import logger
 
-logger = Logger(service="image-variations")
 app = resolver()
 LOOK_AGAIN_SECONDS = 2
 
@@ -22,6 +21,7 @@ def get_job(job_id: str) -> Response[str]:
     Raises:
         JobNotFound: there is no such job of this caller.
     """
+    logger.thread_safe_append_keys(job_id=job_id[:100])
     job = wiring.front_door().find(job_id, caller_of(app))
     asked = {name: app.current_event.get_query_string_value(name) for name in ("response_format", "simplify")}
     request, _ = parse_options(asked, model="any", n=1, size="auto")

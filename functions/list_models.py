@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from variations import wiring
@@ -17,8 +16,8 @@ from variations.errors import ConfigurationError, ModelNotFound
 from variations.http_api import answer, json_response, resolver
 from variations.model import ImageModel, Listing
 from variations.models_list import warn_of_end
+from variations.telemetry import logger
 
-logger = Logger(service="image-variations")
 app = resolver()
 PROVIDER_SECONDS = 20.0  # API Gateway gives up after 29
 

@@ -12,8 +12,6 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from variations import wiring
@@ -22,9 +20,8 @@ from variations.errors import StorageFailed, VariationError
 from variations.messages import parse_message
 from variations.model import Order
 from variations.orders import UPLOADER, write_order
+from variations.telemetry import count, emit, logger, tell_end
 
-logger = Logger(service="image-variations")
-metrics = Metrics(namespace="ImageVariations", service="image-variations")
 FIRST_WAIT_SECONDS = 15.0
 MAX_WAIT_SECONDS = 900.0
 LEASE_MARGIN_SECONDS = 5
@@ -36,13 +33,14 @@ MAX_SURPRISES = 20  # deliveries after which a message over which we stumble is 
 def process_record(record: SQSRecord, context: LambdaContext) -> bool:
     """Process one message, and return whether it is done; hide one that must come again for as long as it has to."""
     logger.thread_safe_append_keys(message_id=record.message_id)
-    metrics.add_metric("MessagesReceived", MetricUnit.Count, 1)
+    count("MessagesReceived")
     try:
         process_message(record, context.get_remaining_time_in_millis() / 1000)
     except VariationError as error:
         return put_back(record, error)
     except Exception as error:
         logger.exception("a message made us stumble")
+        count("Stumbles")
         return put_back(record, error) if receive_count(record) < MAX_SURPRISES else give_up(record, error)
     finally:
         logger.thread_safe_clear_keys()
@@ -61,41 +59,31 @@ def process_message(record: SQSRecord, seconds: float) -> None:
             wiring.send(order)
         return
     age = time.time() - int(record.attributes.sent_timestamp) / 1000
+    if message.orders and receive_count(record) == 1:  # later on it waited for something else than a worker
+        emit({"QueueAge": max(0, round(age * 1000))})
     for order in message.orders:
         process_order(order, seconds, late=age > LATE_SECONDS)
 
 
 def process_order(order: Order, seconds: float, *, late: bool) -> None:
     """Bring one job to its end."""
-    logger.thread_safe_append_keys(job_id=order.job_id, request_id=order.request_id)
+    logger.thread_safe_append_keys(job_id=order.job_id, request_id=order.request_id, caller=order.caller)
     if order.caller == UPLOADER and order.source.bucket == wiring.settings().results_bucket:
         set_aside(write_order(order), "The results bucket is not to be watched: its pictures would breed without end.")
         return
     service = wiring.service()
     if order.only_missing and service.has_variations(order):
         logger.info("picture has its variations", key=order.source.key)
-        metrics.add_metric("JobsSkipped", MetricUnit.Count, 1)
+        count("JobsSkipped")
         return
-    job = service.process(order, seconds=seconds, late=late)
-    logger.thread_safe_append_keys(request_id=job.order.request_id)  # the record of a job wins over its message
-    logger.info(
-        "job ended",
-        state=job.state,
-        error=job.error,
-        caller=job.order.caller,
-        key=order.source.key,
-        provider_request_ids=[attempt.request_id for attempt in job.attempts if attempt.request_id],
-    )
-    metrics.add_metric(f"Jobs{job.state.capitalize()}", MetricUnit.Count, 1)
-    if wiring.settings().daily_image_limit:
-        metrics.add_metric("ImagesToday", MetricUnit.Count, wiring.budget().counted())
+    tell_end(service.process(order, seconds=seconds, late=late))
 
 
 def put_back(record: SQSRecord, error: Exception) -> bool:
     """Let a message come again when its error says so, and return that it is not done."""
     wait = seconds_to_wait(error, receive_count(record))
     logger.warning("message goes back to the queue", reason=repr(error), seconds=wait)
-    metrics.add_metric("JobsReturned", MetricUnit.Count, 1)
+    count("JobsReturned")
     with suppress(StorageFailed):  # then it comes again when it was to be hidden until
         hide(record, wait)
     return False
@@ -141,11 +129,10 @@ def set_aside(body: str, reason: str) -> None:
     """Put what cannot be worked off onto the dead-letter queue, at once and with the reason."""
     wiring.set_aside(body, reason)
     logger.warning("message set aside", reason=reason)
-    metrics.add_metric("MessagesUnreadable", MetricUnit.Count, 1)
+    count("MessagesUnreadable")
 
 
 @logger.inject_lambda_context(clear_state=True)
-@metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Process a batch from SQS, and name the messages that must come again."""
     records = [SQSRecord(record) for record in event["Records"]]

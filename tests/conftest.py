@@ -36,6 +36,7 @@ ENVIRONMENT = {  # what the template gives every function
     "ALLOWED_SOURCE_HOSTS": "",
     "API_TIMEOUT_SECONDS": "29",
     "CORS_ORIGIN": "",
+    "POWERTOOLS_SERVICE_NAME": "image-variations",
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",

@@ -6,12 +6,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 
 from . import errors, wiring
 from .errors import VariationError
+from .telemetry import count, logger
 
 STATUS: dict[type[VariationError], int] = {
     VariationError: 500,
@@ -34,6 +35,7 @@ STATUS: dict[type[VariationError], int] = {
     errors.JobRunning: 504,
     errors.OutOfTime: 504,
 }
+MAX_LOGGED_PATH = 200  # characters
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 TYPES = {401: "authentication_error", 429: "rate_limit_error"}  # OpenAI's words; others by the status's class
 
@@ -59,8 +61,6 @@ CORS_HEADERS = {
     "Access-Control-Max-Age": "600",
 }
 
-logger = Logger(service="image-variations", child=True)
-
 
 def status_of(kind: type[VariationError]) -> int:
     """Return the HTTP status of an error class: its own row, or that of its nearest ancestor."""
@@ -71,19 +71,27 @@ def resolver() -> APIGatewayRestResolver:
     """Make a resolver whose every failure comes in OpenAI's error envelope, with the request's id."""
     app = APIGatewayRestResolver()
 
+    def name_request(app: APIGatewayRestResolver, next_middleware: NextMiddleware) -> Response[Any]:
+        logger.thread_safe_append_keys(request_id=request_id_of(app), caller=caller_of(app))
+        return next_middleware(app)
+
     def refuse(error: VariationError) -> Response[str]:
         log = logger.error if status_of(type(error)) >= 500 else logger.info
         log(str(error), code=error.code, exc_info=error.__cause__)
+        if isinstance(error, errors.ConfigurationError):
+            count("ConfigurationErrors")
         return error_response(app, error)
 
     def apologise(error: Exception) -> Response[str]:
         logger.exception("unexpected error", exc_info=error)
+        count("Stumbles")
         return error_response(app, VariationError("Something went wrong here; its trace is in the log."))
 
     def unknown_route(_: NotFoundError) -> Response[str]:
         event = app.current_event
         return error_response(app, errors.NotFound(f"There is no {event.http_method} {event.path[:200]}."))
 
+    app.use([name_request])
     app.exception_handler(VariationError)(refuse)
     app.exception_handler(Exception)(apologise)
     app.not_found(unknown_route)
@@ -146,6 +154,8 @@ def answer(app: APIGatewayRestResolver, event: dict[str, Any], context: Any) -> 
         answered: dict[str, Any] = {"statusCode": 204, "multiValueHeaders": {}, "body": "", "isBase64Encoded": False}
     else:
         answered = app.resolve(event, context)
+        asked = {"method": event["httpMethod"], "path": event["path"][:MAX_LOGGED_PATH]}
+        logger.info("answered", request_id=request_id_of(app), **asked, status=answered["statusCode"])
     try:
         cors_origin = wiring.settings().cors_origin
     except errors.ConfigurationError:  # the answer says so already

@@ -85,7 +85,6 @@ class Conversation:
     manner: Manner
     warnings: tuple[str, ...] = ()
     adjustments: tuple[Adjustment, ...] = ()
-    provider_seconds: float = 0.0  # how long the provider took for all calls together
     _sources: dict[SourceForm, Picture] = field(default_factory=dict)
 
     def write(self, n: int, seed: int) -> ProviderCall:
@@ -109,7 +108,6 @@ class Conversation:
         """
         tried = [call.path]
         while True:
-            started = time.monotonic()
             try:
                 answer = self.interpreter.provider.send(call, deadline=deadline, take=take)
             except ProviderError as error:
@@ -119,8 +117,6 @@ class Conversation:
                 call = better
                 tried.append(call.path)
                 continue
-            finally:
-                self.provider_seconds += time.monotonic() - started
             if call.n > 1 and answer.came == 1:
                 self.manner = self.manner.one_by_one()  # it ignores n: the others are asked for by themselves
             self.interpreter.remember(self.request.model, self.manner)

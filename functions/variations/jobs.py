@@ -221,5 +221,5 @@ def _plain(value: Any) -> Any:
 
 
 def _attempt(item: dict[str, Any]) -> Attempt:
-    numbers = {name: int(item[name]) for name in ("number", "started_at")}
+    numbers = {name: int(value) for name, value in item.items() if name in {"number", "started_at", "milliseconds"}}
     return Attempt(**{**item, **numbers, "variations": tuple(map(int, item["variations"]))})

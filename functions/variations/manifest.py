@@ -23,7 +23,8 @@ SURELY_NOT_BILLED = {
 class Work:
     """What is known of a job while it is worked on; a failure leaves the later fields empty.
 
-    `lease_ends` is when somebody else may take it over, in seconds since the epoch.
+    `stored` counts the variations that this invocation has stored, `lease_ends` is when somebody else may take the job
+    over, in seconds since the epoch.
     """
 
     job: Job
@@ -36,7 +37,7 @@ class Work:
     warnings: list[str] = field(default_factory=list)
     results: dict[int, Variation] = field(default_factory=dict)
     usage: Mapping[str, Any] | None = None
-    provider_seconds: float = 0.0
+    stored: int = 0
     lease_ends: float = math.inf
 
     @property
@@ -102,7 +103,7 @@ def write_manifest(work: Work, error: VariationError | None, finished_at: float)
             "created": work.job.created_at,
             "created_at": _iso(work.job.created_at),
             "finished_at": _iso(finished_at),
-            "provider_seconds": round(work.provider_seconds, 3),
+            "provider_seconds": sum(attempt.milliseconds or 0 for attempt in work.job.attempts) / 1000,
         },
         "error": {"code": error.code, "message": error.message, "param": error.param} if error else None,
     }

@@ -114,7 +114,7 @@ class Variation:
 class Attempt:
     """One paid call. `outcome` is None until the provider answered: a worker that dies leaves it so.
 
-    `variations` are the numbers, from 1, of those it asks for.
+    `variations` are the numbers, from 1, of those it asks for. `milliseconds` is how long the provider took.
     """
 
     number: int
@@ -122,6 +122,7 @@ class Attempt:
     started_at: int
     outcome: str | None = None
     request_id: str | None = None
+    milliseconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from .storing import StoringPool
 CALLS_AT_ONCE = 3  # of one job, at a provider that makes fewer pictures a call than are wanted
 
 
-@dataclass(frozen=True)
+@dataclass
 class PaidCall:
     """A paid call that is on its way: its attempt on record, the day it counts for, and what it has brought so far.
 
@@ -38,6 +38,7 @@ class PaidCall:
 
     attempt: Attempt
     day: str
+    seconds: float = 0.0  # that it took
     stored: dict[int, Future[tuple[Variation, str | None]]] = field(default_factory=dict)
 
 
@@ -93,8 +94,7 @@ class Rounds:
             try:
                 for part in parts:
                     call, paid = self._begin(part)
-                    take = partial(self._store, paid)
-                    calls[pool.submit(self.conversation.send, call, deadline=self.until, take=take)] = paid
+                    calls[pool.submit(self._send, call, paid)] = paid
             except VariationError as error:
                 failures.append(error)
             for ended in as_completed(calls):
@@ -122,6 +122,13 @@ class Rounds:
         if images > 0:
             with contextlib.suppress(StorageFailed):
                 self.budget.give_back(day, self.work.job.order.caller, images)
+
+    def _send(self, call: ProviderCall, paid: PaidCall) -> Answer:
+        started = time.monotonic()
+        try:
+            return self.conversation.send(call, deadline=self.until, take=partial(self._store, paid))
+        finally:
+            paid.seconds = time.monotonic() - started
 
     def _store(self, paid: PaidCall, place: int, content: bytes) -> None:
         """Have a picture stored that has just come, under the number that it was asked for.
@@ -172,6 +179,7 @@ class Rounds:
         Raises:
             VariationError: the job is another worker's now, or something could not be stored.
         """
+        attempt = replace(attempt, milliseconds=round(paid.seconds * 1000))
         try:
             with contextlib.suppress(StorageFailed):  # the pictures are here and paid for: they come first of all
                 self.work.job = self.jobs.record_outcome(self.work.job, attempt)
@@ -190,6 +198,7 @@ class Rounds:
             except VariationError as error:
                 failure = error
             else:
+                self.work.stored += 1
                 if smaller:
                     self.work.warnings.append(f"Variation {number}: {smaller}")
         if failure:

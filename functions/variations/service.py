@@ -5,7 +5,7 @@ Imports no AWS, no HTTP and no environment: what it needs is handed to it, real 
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from .errors import CallsStopped, ProviderFailed, SourceNotFound, VariationError
 from .interpreter import Interpreter
 from .manifest import Work, write_manifest
 from .messages import write_completion
-from .model import Job, Order, Picture, VariationRequest
+from .model import Attempt, Job, Order, Picture, VariationRequest
 from .preparation import prepare
 from .protocols import Budget, Jobs, Storage
 from .rounds import Rounds
@@ -40,12 +40,17 @@ def unguarded(work: Callable[[], None]) -> None:
     work()
 
 
+def unmeasured(work: Work, attempts: Sequence[Attempt], error: VariationError | None) -> None:
+    """Measure nothing: the measure where nobody looks."""
+
+
 @dataclass(frozen=True)
 class Service:
     """Makes variations with all it needs: an interpreter of the provider, storage, books, and ways to tell.
 
     `publish` tells of a job that has ended, `set_aside` keeps the order of one that failed for a reason that may go
-    away, `guard` does work with the provider unless it is known to be down.
+    away, `guard` does work with the provider unless it is known to be down, `measure` is told of the paid calls that
+    were made for a job, and what ended them, whether the job has ended too or has to wait.
     """
 
     interpreter: Interpreter
@@ -56,6 +61,7 @@ class Service:
     set_aside: Callable[[Order, str], None]
     settings: Settings
     guard: Callable[[Callable[[], None]], None] = unguarded
+    measure: Callable[[Work, Sequence[Attempt], VariationError | None], None] = unmeasured
     clock: Callable[[], float] = time.time
     storing: StoringPool = field(default_factory=StoringPool)
 
@@ -128,18 +134,20 @@ class Service:
         Raises:
             VariationError: with `retryable` set: nothing is wrong with the job, it just has to wait.
         """
-        failure = None
+        failure, made_before = None, len(work.job.attempts)
         try:
             self._work_on(work, until, last_call, late=late)
         except VariationError as error:
+            failure = error
             if error.retryable and not self._is_last_attempt(work, error):
                 self.jobs.release(work.job)
                 raise
-            failure = error
         except Exception:
             with contextlib.suppress(VariationError):  # its lease would end all the same, only later
                 self.jobs.release_after_stumble(work.job)
             raise
+        finally:
+            self.measure(work, work.job.attempts[made_before:], failure)
         return work.job, write_manifest(work, failure, self.clock())
 
     def _work_on(self, work: Work, until: float, last_call: float, *, late: bool) -> None:
@@ -186,7 +194,6 @@ class Service:
                 last_call=last_call,
             ).run()
         finally:
-            work.provider_seconds = conversation.provider_seconds
             work.dialect, work.dialect_reason = conversation.manner.dialect.name, conversation.manner.why
             work.adjustments = conversation.adjustments
 

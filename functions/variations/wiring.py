@@ -101,6 +101,7 @@ def service() -> "Service":
     from .interpreter import Interpreter  # noqa: PLC0415
     from .orders import write_order  # noqa: PLC0415
     from .service import Service  # noqa: PLC0415
+    from .telemetry import measure_calls  # noqa: PLC0415
 
     return Service(
         Interpreter(provider(), known_provider(), settings().provider_dialect),
@@ -111,6 +112,7 @@ def service() -> "Service":
         lambda order, reason: set_aside(write_order(order), reason),
         settings(),
         Breaker(client("dynamodb"), settings().jobs_table, settings().provider_base_url),
+        measure_calls,
     )
 
 

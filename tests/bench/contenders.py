@@ -69,6 +69,7 @@ def worker_environment(origin: str, n: int) -> dict[str, str]:
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # without it, LiteLLM asks GitHub for prices when it is imported
         "BENCH_QUEUE_EVENT": _event("process_jobs"),
         "BENCH_API_EVENT": _event("create_variations", body=""),
+        "POWERTOOLS_SERVICE_NAME": "image-variations",
         "PROVIDER_BASE_URL": f"{origin}/v1",
         "PROVIDER_DIALECT": "auto",
         "PROVIDER_SECRET": "provider-secret",

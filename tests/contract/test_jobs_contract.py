@@ -115,8 +115,8 @@ def test_an_attempt_and_its_outcome_are_told_to_the_worker_and_written_down(book
     job = books.jobs.record_attempt(books.begin(), [1, 2])
     assert job.attempts == (Attempt(1, variations=(1, 2), started_at=int(books.clock.now)),)
 
-    job = end(books.jobs, job, "answered", request_id="req_1")
-    assert job.attempts == (Attempt(1, (1, 2), int(books.clock.now), "answered", "req_1"),)
+    job = end(books.jobs, job, "answered", request_id="req_1", milliseconds=1234)
+    assert job.attempts == (Attempt(1, (1, 2), int(books.clock.now), "answered", "req_1", 1234),)
 
     assert books.take_over().attempts == job.attempts
 

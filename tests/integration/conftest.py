@@ -4,7 +4,6 @@ import base64
 import functools
 import io
 import json
-import logging
 import threading
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
@@ -17,7 +16,7 @@ import pytest
 import requests
 from moto import mock_aws
 from PIL import Image
-from variations import aws_clients, wiring
+from variations import aws_clients, telemetry, wiring
 
 from infra.local.image_server import create_app, create_server
 from tests.conftest import event
@@ -160,13 +159,13 @@ def printed(capsys, monkeypatch):
     The logs have a stream of their own, as capsys closes the stdout of a test's setup before the test.
     """
     logged = io.StringIO()
-    for handler in logging.getLogger("image-variations").handlers:
-        monkeypatch.setattr(handler, "stream", logged)
+    (written,) = telemetry.logger.handlers
+    monkeypatch.setattr(written, "stream", logged)
     return lambda: logged.getvalue() + "".join(capsys.readouterr())
 
 
 def counted(printed):
-    """The metrics among what was printed: name -> sum."""
+    """What became of jobs and messages, by the metrics among what was printed: name -> sum, if it is none of zero."""
     sums = {}
     for line in printed().splitlines():
         if '"_aws"' in line:
@@ -174,7 +173,8 @@ def counted(printed):
             (told,) = emitted["_aws"]["CloudWatchMetrics"]
             for metric in told["Metrics"]:
                 sums[metric["Name"]] = sums.get(metric["Name"], 0) + sum(emitted[metric["Name"]])
-    return sums
+    asked = {name for name in sums if name.startswith(("Jobs", "Messages")) or name == "ImagesToday"}
+    return {name: sums[name] for name in asked if sums[name]}
 
 
 class Hours(Clock):

@@ -3,14 +3,13 @@
 import base64
 import io
 import json
-import logging
 import re
 
 import httpx2
 import openai
 import pytest
 from PIL import Image
-from variations import job_answers, remote_pictures, wiring
+from variations import job_answers, remote_pictures, telemetry, wiring
 from variations.errors import StorageFailed
 from variations.storage import Storage
 
@@ -437,7 +436,7 @@ def test_a_wrong_parameter_of_the_stack_is_500_and_names_it(api, environment):
 
 def test_nothing_of_the_picture_the_prompt_or_the_key_is_logged(api, monkeypatch):
     log = io.StringIO()
-    (written,) = logging.getLogger("image-variations").handlers
+    (written,) = telemetry.logger.handlers
     monkeypatch.setattr(written, "stream", log)
 
     api.create(prompt="a very secret product")

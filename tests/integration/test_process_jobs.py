@@ -486,7 +486,7 @@ def test_no_line_of_the_log_carries_the_job_of_another_message_of_the_batch(
     deliver(body=body_of("process_jobs_s3_test"))  # which is no job
 
     job_ids = {order.job_id for body in bodies for order in parse_message(body, "delivery").orders}
-    lines = [json.loads(line) for line in printed().splitlines() if '"level"' in line]
+    lines = [json.loads(line) for line in printed().splitlines() if '"message"' in line]
     carried = {}
     for line in lines:
         carried.setdefault(line.get("message_id"), set()).add(line.get("job_id"))

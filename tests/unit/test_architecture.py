@@ -12,7 +12,7 @@ PACKAGE = ROOT / "functions" / "variations"
 
 # Each layer may import from those below it, and from itself; the last two rows know nobody but `errors`.
 LAYERS = [
-    {"wiring", "http_api", "job_answers"},
+    {"wiring", "http_api", "job_answers", "telemetry"},
     {
         "aws_clients",
         "budget",

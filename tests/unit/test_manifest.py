@@ -96,8 +96,8 @@ def test_a_manifest_of_a_finished_job_tells_everything():
     job = replace(
         JOB,
         attempts=(
-            Attempt(1, (1, 2), 1_800_000_001, "provider_busy"),
-            Attempt(2, (1, 2), 1_800_000_031, "answered", "req-7"),
+            Attempt(1, (1, 2), 1_800_000_001, "provider_busy", milliseconds=346),
+            Attempt(2, (1, 2), 1_800_000_031, "answered", "req-7", 12_000),
         ),
         order=replace(JOB.order, request_id="s3-request-9"),
     )
@@ -112,7 +112,6 @@ def test_a_manifest_of_a_finished_job_tells_everything():
         warnings=["The option 'seed' is not known and was ignored."],
         results={2: variation(2), 1: variation(1)},
         usage={"total_tokens": 9},
-        provider_seconds=12.34567,
     )
 
     assert written(done) == {
@@ -169,6 +168,7 @@ def test_a_manifest_of_a_finished_job_tells_everything():
                 "started_at": 1_800_000_001,
                 "outcome": "provider_busy",
                 "request_id": None,
+                "milliseconds": 346,
             },
             {
                 "number": 2,
@@ -176,6 +176,7 @@ def test_a_manifest_of_a_finished_job_tells_everything():
                 "started_at": 1_800_000_031,
                 "outcome": "answered",
                 "request_id": "req-7",
+                "milliseconds": 12_000,
             },
         ],
         "timings": {

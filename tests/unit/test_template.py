@@ -217,7 +217,7 @@ def test_results_and_records_expire_together():
 def test_the_environment_has_all_settings_and_nothing_else():
     given = set(TEMPLATE["Globals"]["Function"]["Environment"]["Variables"])
 
-    assert given == {name.upper() for name in Settings.__dataclass_fields__}
+    assert given == {"POWERTOOLS_SERVICE_NAME", *(name.upper() for name in Settings.__dataclass_fields__)}
     assert given <= set(ENVIRONMENT)
 
 
