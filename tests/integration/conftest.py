@@ -164,15 +164,19 @@ def printed(capsys, monkeypatch):
     return lambda: logged.getvalue() + "".join(capsys.readouterr())
 
 
+def lines(printed):
+    """The lines of the log among what was printed, and those of metrics."""
+    read = [json.loads(line) for line in printed().splitlines() if '"timestamp"' in line]
+    return [line for line in read if "message" in line], [line for line in read if "_aws" in line]
+
+
 def counted(printed):
     """What became of jobs and messages, by the metrics among what was printed: name -> sum, if it is none of zero."""
     sums = {}
-    for line in printed().splitlines():
-        if '"_aws"' in line:
-            emitted = json.loads(line)
-            (told,) = emitted["_aws"]["CloudWatchMetrics"]
-            for metric in told["Metrics"]:
-                sums[metric["Name"]] = sums.get(metric["Name"], 0) + sum(emitted[metric["Name"]])
+    for emitted in lines(printed)[1]:
+        (told,) = emitted["_aws"]["CloudWatchMetrics"]
+        for metric in told["Metrics"]:
+            sums[metric["Name"]] = sums.get(metric["Name"], 0) + sum(emitted[metric["Name"]])
     asked = {name for name in sums if name.startswith(("Jobs", "Messages")) or name == "ImagesToday"}
     return {name: sums[name] for name in asked if sums[name]}
 
