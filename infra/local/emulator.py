@@ -1,8 +1,9 @@
-"""Start the AWS emulator with what it lacks for us; runs in the emulator's own environment.
+"""Start the AWS emulator with what it lacks for our template; runs in the emulator's own environment.
 
 A Distributed Map heeds its ItemBatcher, and the SDK integration of SQS speaks SQS's JSON protocol: in the other one
 the emulator writes lists in a way that SQS does not read. S3 says of a missing object that it is forbidden, to those
-who may not list its bucket. All three go once the emulator does them itself; they reach into it, which the exact pin in
+who may not list its bucket. An alarm over an expression is taken for one over the first of its metrics, as alarms never
+go off there. All of it goes once the emulator does it itself; it reaches into the emulator, which the exact pin in
 pyproject.toml makes safe.
 """
 
@@ -13,9 +14,11 @@ from ministack import app
 from ministack.core import iam_evaluator
 from ministack.services import s3
 from ministack.services import stepfunctions as engine
+from ministack.services.cloudformation import provisioners
 
 run_distributed_map = engine._run_distributed_map
 enforce = iam_evaluator.enforce
+describe_alarm = provisioners._cw_metric_alarm_record
 
 
 def run_in_batches(state: dict[str, Any], raw_input: Any, effective: Any, *others: Any) -> Any:
@@ -45,8 +48,15 @@ def enforce_as_s3_does(
     return enforce(access_key, "s3:ListBucket", service, region, resource_arn=f"arn:aws:s3:::{bucket}")
 
 
+def describe_math_alarm(name: str, properties: dict[str, Any]) -> Any:
+    """Describe an alarm; of one over an expression the first metric in it."""
+    measured = [query["MetricStat"]["Metric"] for query in properties.get("Metrics", ()) if "MetricStat" in query]
+    return describe_alarm(name, {**properties, "Metrics": None, **measured[0]} if measured else properties)
+
+
 if __name__ == "__main__":
     iam_evaluator.enforce = enforce_as_s3_does
+    provisioners._cw_metric_alarm_record = describe_math_alarm
     engine._run_distributed_map = run_in_batches
     engine._AWS_SDK_SERVICE_MAP["sqs"] = {"target_prefix": "AmazonSQS", "protocol": "json"}
     sys.exit(app.main())
