@@ -413,12 +413,9 @@ def test_any_other_idempotency_key_stands_for_its_job(api):
 
 WAITS = {
     "wait=99999999999999999999": 25,
-    "wait=" + "9" * 8000: 25,
     "wait=-5": 25,
-    "wait=nan, wait=inf": 25,
     "wait=1e9": 1,
     "wait=0": 0,
-    "wait=00000": 0,
     "wait=\u0663": 3,
     "respond-async, wait=-1": 0,
 }
