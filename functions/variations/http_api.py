@@ -155,7 +155,7 @@ def answer(app: APIGatewayRestResolver, event: dict[str, Any], context: Any) -> 
     else:
         answered = app.resolve(event, context)
         asked = {"method": event["httpMethod"], "path": event["path"][:MAX_LOGGED_PATH]}
-        logger.info("answered", request_id=request_id_of(app), **asked, status=answered["statusCode"])
+        logger.info("answered", **asked, status=answered["statusCode"])
     try:
         cors_origin = wiring.settings().cors_origin
     except errors.ConfigurationError:  # the answer says so already

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from datetime import datetime
+import re
 
 import authorize
 import generate_variations
@@ -14,6 +14,7 @@ from tests.conftest import event
 from tests.integration.conftest import lines, picture
 
 SECRETS = ("a very secret product", "sk-", "data:image", base64.b64encode(picture()[:30]).decode())
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00")
 INVOCATION = "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"  # its id, and that of the gateway's request, in these tests
 
 
@@ -23,7 +24,7 @@ def said(printed):
     for line in read + measured:
         assert line["service"]
         assert line["level"] in {"INFO", "WARNING", "ERROR"}
-        assert datetime.fromisoformat(line["timestamp"]).tzinfo, "RFC 3339, or Lambda takes it for INFO"
+        assert RFC_3339.fullmatch(line["timestamp"]), "or Lambda takes it for INFO"
         assert not [secret for secret in SECRETS if secret in json.dumps(line)]
     return read
 
