@@ -8,7 +8,7 @@ SAM := $(ENVS)/sam/bin/sam
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down backfill invoke redrive test bench storm check format openapi lock build deploy clean python
+.PHONY: help demo up down backfill invoke redrive test bench storm check format openapi lock sbom build deploy guard clean python
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -62,11 +62,17 @@ format: $(ENVS)/project/.dev  ## bring the code into its form
 openapi: $(ENVS)/project/.dev  ## write functions/openapi.json from the code
 	$(RUN) -m infra.openapi
 
+sbom: $(ENVS)/project/.dev  ## write what the layer is made of as CycloneDX 1.6: FILE=sbom.cdx.json
+	$(RUN) -m infra.supply_chain sbom $(or $(FILE),sbom.cdx.json)
+
 build: $(ENVS)/sam/.installed  ## build what is deployed
 	$(SAM) build
 
-deploy: build  ## deploy to your AWS account
-	$(SAM) deploy --guided
+deploy: build  ## deploy to your AWS account: guided, or by samconfig.toml with CONFIG=dev or CONFIG=prod
+	$(SAM) deploy $(if $(CONFIG),--config-env $(CONFIG),--guided)
+
+guard: $(ENVS)/project/.local  ## have deployments undone after which alarms go off: STACK=name MINUTES=10, or MINUTES=off
+	@$(RUN) -m infra.deploy.guard "$(STACK)" $(MINUTES)
 
 lock: $(ENVS)/project/.dev  ## write the hashed requirements files from pyproject.toml
 	$(RUN) -m infra.lock
