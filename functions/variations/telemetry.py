@@ -115,6 +115,8 @@ def measure_calls(work: "Work", attempts: Sequence["Attempt"], error: VariationE
         error: why it did not succeed.
     """
     request = work.request
+    if isinstance(error, errors.ConfigurationError):
+        logger.error(str(error), code=error.code)  # with what only the operator is to know
     logger.thread_safe_append_keys(model=request.model if request else None, dialect=work.dialect)
     failures = Counter(FAILURES[attempt.outcome] for attempt in attempts if attempt.outcome in FAILURES)
     counts = {
