@@ -17,9 +17,11 @@ FILES = {
     LAYER: ["pyproject.toml"],
     "requirements/local.txt": ["pyproject.toml", "--group", "local", "--constraint", LAYER],
     "requirements/dev.txt": ["pyproject.toml", "--group", "dev", "--constraint", LAYER],
+    "requirements/uv.txt": ["--group", "uv"],
     "requirements/runtime.txt": ["--group", "runtime"],
     "requirements/emulator.txt": ["--group", "emulator"],
     "requirements/sam.txt": ["--group", "sam"],
+    "requirements/checkov.txt": ["--group", "checkov"],
     # What only `make bench` installs, each beside what it is for.
     **{
         f"{folder}/requirements.txt": [f"{folder}/requirements.in"]

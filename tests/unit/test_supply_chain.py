@@ -478,7 +478,7 @@ def run(*arguments):
 def test_check_counts_what_it_looked_at(capsys):
     assert run("check") == 0
     assert re.fullmatch(
-        r"14 packages ship; \d+ pins in 11 locks; \d+ advisories of osv\.dev, read: \S+\.\n", capsys.readouterr().out
+        r"14 packages ship; \d+ pins in 13 locks; \d+ advisories of osv\.dev, read: \S+\.\n", capsys.readouterr().out
     )
 
 
