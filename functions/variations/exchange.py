@@ -1,4 +1,4 @@
-"""Exchange one HTTP request and its answer with a provider by a deadline, and translate every failure once.
+"""Exchange one HTTP request and its answer by a deadline, and translate every failure once.
 
 Timeouts of sockets bound single reads, not the whole: so a second thread ends an exchange that drips, and a large
 picture gets more time to go out than a connection to be made.
@@ -48,11 +48,12 @@ Read = Callable[[bytes], object]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A POST of a body to an absolute URL, or a GET of it."""
+    """A POST of a body to an absolute URL, or a GET of it; with an `address`, its host is looked up no more."""
 
     url: str
     headers: Mapping[str, str] = field(repr=False)
     body: Body | None = None
+    address: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ def exchange(
     *,
     read: Read | None = None,
     context: Callable[[], ssl.SSLContext] = trusted,
+    max_bytes: int = MAX_ANSWER_BYTES,
 ) -> Reply:
     """Send a request on a fresh connection and read its answer.
 
@@ -86,6 +88,7 @@ def exchange(
         deadline: `time.monotonic()` seconds by which the whole answer must be here.
         read: is given the body of a 2xx answer in pieces, as it comes; without it the reply has it.
         context: makes what certificates are checked with.
+        max_bytes: of the body; of a larger one, `read` gets a little more.
 
     Raises:
         ProviderUnreachable: nothing was sent, for want of a connection or of time.
@@ -95,7 +98,7 @@ def exchange(
     if deadline <= time.monotonic():
         raise ProviderUnreachable("There was no time left to ask the provider; nothing was sent.")
     with (
-        contextlib.closing(_connect(request.url, context, deadline)) as connection,
+        contextlib.closing(_connect(request, context, deadline)) as connection,
         _woken(connection, deadline),
         _translated(deadline),
     ):
@@ -103,20 +106,21 @@ def exchange(
         with contextlib.closing(connection.getresponse()) as response:
             headers, content = urllib3.HTTPHeaderDict(response.getheaders()), bytearray()
             is_good = 200 <= response.status < 300
-            _read(response, headers, read if read and is_good else content.extend)
+            _read(response, headers, read if read and is_good else content.extend, max_bytes)
             _seconds_left(deadline)  # a body without a length just ends
             return Reply(response.status, headers, bytes(content))
 
 
-def _connect(url: str, context: Callable[[], ssl.SSLContext], deadline: float) -> HTTPConnection:
+def _connect(request: Request, context: Callable[[], ssl.SSLContext], deadline: float) -> HTTPConnection:
     """Connect, and shake hands: whatever fails here, nothing was sent."""
-    place = urlsplit(url)
-    host, timeout = place.hostname or "", min(CONNECT_SECONDS, _seconds_left(deadline))
-    connection = HTTPConnection(host, place.port, timeout=timeout)
-    if place.scheme == "https":
-        connection = HTTPSConnection(host, place.port, timeout=timeout, context=context())
+    place, timeout = urlsplit(request.url), min(CONNECT_SECONDS, _seconds_left(deadline))
+    host, tls = place.hostname or "", context() if place.scheme == "https" else None
+    connection = HTTPSConnection(host, place.port, context=tls) if tls else HTTPConnection(host, place.port)
     try:
-        connection.connect()
+        connection.sock = socket.create_connection((request.address or host, connection.port), timeout)
+        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls:
+            connection.sock = tls.wrap_socket(connection.sock, server_hostname=host)  # all of it within the timeout
     except (OSError, UnicodeError) as error:
         connection.close()
         raise ProviderUnreachable(
@@ -126,8 +130,10 @@ def _connect(url: str, context: Callable[[], ssl.SSLContext], deadline: float) -
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, ssl.SSLError):
+    if isinstance(error, ssl.SSLCertVerificationError):
         return "its TLS certificate is not accepted"
+    if isinstance(error, ssl.SSLError):
+        return "it does not speak TLS as it should"
     if isinstance(error, TimeoutError):
         return f"it did not pick up within {CONNECT_SECONDS:g} seconds"
     return "its name is not known, or nothing listens there"
@@ -155,15 +161,15 @@ def _send(connection: HTTPConnection, request: Request, deadline: float) -> None
     if body:
         headers |= {"Content-Type": body.content_type, "Content-Length": str(len(body))}
     place = urlsplit(request.url)
-    target = quote((place.path or "/") + (f"?{place.query}" if place.query else ""), SAFE)
+    target = quote((place.path or "/") + (f"?{place.query}" if place.query else ""), SAFE, errors="replace")
     connection.sock.settimeout(SEND_SECONDS)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         connection.request("POST" if body else "GET", target, body, headers)
     connection.sock.settimeout(_seconds_left(deadline))
 
 
-def _read(response: HTTPResponse, headers: Mapping[str, str], take: Read) -> None:
-    """Read a body within MAX_ANSWER_BYTES, and hand on all that comes of it, whatever happens then."""
+def _read(response: HTTPResponse, headers: Mapping[str, str], take: Read, max_bytes: int) -> None:
+    """Read a body within a number of bytes, and hand on all that comes of it, whatever happens then."""
     source: HTTPResponse | urllib3.HTTPResponse = response
     if "Content-Encoding" in headers:  # though we did not ask for it
         source = urllib3.HTTPResponse(response, headers, preload_content=False)
@@ -172,8 +178,8 @@ def _read(response: HTTPResponse, headers: Mapping[str, str], take: Read) -> Non
         while piece := source.read1(PIECE_BYTES):
             pieces.append(piece)
             total += len(piece)
-            if total > MAX_ANSWER_BYTES:
-                raise ProviderFailed(f"The provider's answer is larger than {MAX_ANSWER_BYTES >> 20} MiB.")
+            if total > max_bytes:
+                raise ProviderFailed(f"The provider's answer is larger than {max_bytes >> 20} MiB.")
             if len(pieces) * PIECE_BYTES >= CHUNK_BYTES:
                 chunk, pieces = b"".join(pieces), []
                 take(chunk)

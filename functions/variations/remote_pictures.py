@@ -12,13 +12,10 @@ import time
 from collections.abc import Callable, Collection
 from urllib.parse import urlsplit
 
-import certifi
-import urllib3
-
-from .errors import InvalidRequest, SourceNotFound, SourceTooLarge
+from .errors import InvalidRequest, ProviderError, ProviderTimeout, SourceNotFound, SourceTooLarge
+from .exchange import Request, exchange
 
 FETCH_SECONDS = 10.0
-CHUNK_BYTES = 64 * 1024
 PUBLIC_IPV6 = ipaddress.ip_network("2000::/3")  # IANA IPv6 address space: the global unicast block
 
 Resolve = Callable[[str], list[str]]
@@ -29,8 +26,8 @@ def resolve(host: str) -> list[str]:
     return [str(found[4][0]) for found in socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM)]
 
 
-def check_url(url: str, allowed_hosts: Collection[str] | None) -> tuple[str, str]:
-    """Return (host, path with query) of a URL that may be fetched; None allows every public host.
+def check_url(url: str, allowed_hosts: Collection[str] | None) -> str:
+    """Return the host of a URL that may be fetched; None allows every public host.
 
     Raises:
         InvalidRequest: another scheme, a port, a user, or a host that is not on the list.
@@ -47,7 +44,7 @@ def check_url(url: str, allowed_hosts: Collection[str] | None) -> tuple[str, str
             f"Pictures are not fetched from {parts.hostname[:100]!r}. The operator lists hosts in AllowedSourceHosts.",
             param="image",
         )
-    return parts.hostname, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return parts.hostname
 
 
 def public_address(host: str, resolve: Resolve) -> str:
@@ -94,42 +91,17 @@ def fetch(
         InvalidRequest: the URL may not be fetched. SourceNotFound: it could not be.
         SourceTooLarge: more than `max_bytes`.
     """
-    host, path = check_url(url, allowed_hosts)
-    address = public_address(host, resolve)
-    deadline = time.monotonic() + seconds
-    with urllib3.HTTPSConnectionPool(
-        address,
-        443,
-        server_hostname=host,
-        assert_hostname=host,
-        ca_certs=certifi.where(),
-        timeout=urllib3.Timeout(connect=3, read=5),
-        retries=False,
-    ) as pool:
-        try:
-            response = pool.request(
-                "GET",
-                path,
-                headers={"Host": host, "User-Agent": "image-variations"},
-                redirect=False,
-                preload_content=False,
-            )
-            try:
-                return _read(response, host, max_bytes, deadline)
-            finally:
-                response.close()
-        except urllib3.exceptions.HTTPError as error:
-            raise SourceNotFound(f"The picture could not be fetched from {host}.", param="image") from error
-
-
-def _read(response: urllib3.BaseHTTPResponse, host: str, max_bytes: int, deadline: float) -> bytes:
-    if response.status != 200:
-        raise SourceNotFound(f"{host} answered HTTP {response.status} instead of a picture.", param="image")
-    content = bytearray()
-    while chunk := response.read1(CHUNK_BYTES):
-        content += chunk
+    host, deadline = check_url(url, allowed_hosts), time.monotonic() + seconds
+    request, content = Request(url, {}, address=public_address(host, resolve)), bytearray()
+    try:
+        status = exchange(request, deadline, read=content.extend, max_bytes=max_bytes).status
+    except ProviderError as error:
         if len(content) > max_bytes:
-            raise SourceTooLarge(f"The picture at {host} has more than the {max_bytes} bytes that are taken.")
-        if time.monotonic() > deadline:
-            raise SourceNotFound(f"{host} takes too long to send the picture.", param="image")
+            message = f"The picture at {host} has more than the {max_bytes} bytes that are taken."
+            raise SourceTooLarge(message) from error
+        if isinstance(error, ProviderTimeout) or time.monotonic() >= deadline:
+            raise SourceNotFound(f"{host} takes too long to send the picture.", param="image") from error
+        raise SourceNotFound(f"The picture could not be fetched from {host}.", param="image") from error
+    if status != 200:
+        raise SourceNotFound(f"{host} answered HTTP {status} instead of a picture.", param="image")
     return bytes(content)

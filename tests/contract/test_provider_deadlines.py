@@ -20,6 +20,7 @@ from tests.contract.scripted import (
     CALL,
     GOOD,
     KEY,
+    LONG,
     PNG,
     REFUSAL,
     SHORT,
@@ -136,6 +137,25 @@ def test_a_provider_that_takes_a_large_picture_slowly_is_given_time_until_the_de
     answer = send(connect(scripted.base_url), ProviderCall("images/edits", {}, 1, 0, large))
 
     assert answer.images == (PNG.content,)
+
+
+def test_a_server_that_drips_while_hands_are_shaken_is_left_at_the_deadline_and_nothing_was_sent(scripted):
+    hung_up = threading.Event()
+
+    def greet_slowly(connection):
+        connection.sendall(b"\x16\x03\x03\x40\0")  # a TLS record that will have 16 kB
+        try:
+            drip(scripted, b"")(connection)
+        except OSError:
+            hung_up.set()
+
+    greet_slowly.unread = True
+    scripted.answer(greet_slowly)
+
+    failure = fail(connect(scripted.base_url.replace("http", "https")), seconds=SHORT)
+
+    assert (type(failure), failure.retryable) == (ProviderUnreachable, True)
+    assert hung_up.wait(LONG)
 
 
 def test_the_pictures_that_came_before_the_deadline_are_handed_over_although_the_answer_has_no_end(scripted):

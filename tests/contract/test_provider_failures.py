@@ -35,7 +35,7 @@ from variations.errors import (
     ProviderUnreachable,
     VariationError,
 )
-from variations.exchange import Reply
+from variations.exchange import Reply, exchange
 from variations.model import Picture
 
 from tests.contract.scripted import GOOD, PNG, REFUSAL, SHORT, WHOLE, Scripted, connect, drip, fail, hang, reply, send
@@ -371,7 +371,7 @@ def test_whatever_a_provider_refuses_with_is_an_error_of_ours(status, body, head
 
 
 def test_an_answer_beyond_all_measure_is_not_read_to_its_end(scripted, monkeypatch):
-    monkeypatch.setattr(exchange_module, "MAX_ANSWER_BYTES", 2 * 1024**2)
+    monkeypatch.setattr(provider_module, "exchange", functools.partial(exchange, max_bytes=2 * 1024**2))
     scripted.answer(reply(body=gzip.compress(bytes(3 * 1024**2)), Content_Encoding="gzip"))
 
     failure = fail(connect(scripted.base_url))

@@ -14,14 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-import certifi
 import pytest
 from variations.errors import ProviderFailed, VariationError
+from variations.exchange import trusted
 from variations.remote_pictures import fetch
 
 from tests.conftest import ROOT
 from tests.contract.scripted import KEY, LONG, PNG, SHORT, Scripted, connect, reply, send
-from tests.contract.test_remote_pictures_contract import make_certificate
+from tests.contract.test_remote_pictures_contract import make_certificate, trust
 
 DOCUMENT = ROOT / "docs" / "security.md"
 HOST, ADDRESS, MAX_BYTES = "images.example.com", "8.8.8.8", 100_000
@@ -332,10 +332,11 @@ def _world(tls, monkeypatch):
     def connect_here(sock, address):
         return world.connect(sock, address)
 
-    monkeypatch.setattr(certifi, "where", lambda: authority)
+    trust(monkeypatch, authority)
     monkeypatch.setattr(socket, "getaddrinfo", world.look_up)
     monkeypatch.setattr(socket.socket, "connect", connect_here)
-    return world
+    yield world
+    trusted.cache_clear()
 
 
 @pytest.fixture(scope="module", name="api")
@@ -398,18 +399,14 @@ def shortened(url):
     return text if len(text) <= 100 else f"{text[:40]}…{text[-10:]}"
 
 
-UNBOUNDED = "the deadline is looked at between two pieces of a body only, so the server decides how long this lasts"
-slow = pytest.mark.xfail(strict=True, reason=UNBOUNDED)
-
-
 @pytest.mark.parametrize(
     "step",
     [
         pytest.param(drip(CHUNKED + b"ff\r\n"), id="its body"),
-        pytest.param(drip(b"HTTP/1.1 200 OK\r\nX-Slow: "), id="its headers", marks=slow),
-        pytest.param(drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), id="interim answers", marks=slow),
-        pytest.param(drip(CHUNKED + b"1;"), id="the size of a chunk", marks=slow),
-        pytest.param(drip(CHUNKED + b"1\r\nx\r\n0\r\n", b"X: y\r\n"), id="what is behind its body", marks=slow),
+        pytest.param(drip(b"HTTP/1.1 200 OK\r\nX-Slow: "), id="its headers"),
+        pytest.param(drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), id="interim answers"),
+        pytest.param(drip(CHUNKED + b"1;"), id="the size of a chunk"),
+        pytest.param(drip(CHUNKED + b"1\r\nx\r\n0\r\n", b"X: y\r\n"), id="what is behind its body"),
     ],
 )
 def test_a_server_that_drips_is_hung_up_on_when_its_time_is_over(world, step):

@@ -6,11 +6,11 @@ import socket
 from types import SimpleNamespace
 
 import pytest
-import urllib3
 from hypothesis import given
 from hypothesis import strategies as st
 from variations import remote_pictures
-from variations.errors import InvalidRequest, SourceNotFound
+from variations.errors import InvalidRequest, ProviderFailed, ProviderTimeout, ProviderUnreachable, SourceNotFound
+from variations.exchange import Reply
 from variations.remote_pictures import check_url, fetch, public_address
 
 from tests.fakes import Clock
@@ -20,21 +20,21 @@ ALLOWED = (HOST, "xn--mnchen-3ya.example")
 
 
 @pytest.mark.parametrize(
-    ("url", "path"),
+    "url",
     [
-        (f"https://{HOST}/a/b.png", "/a/b.png"),
-        (f"https://{HOST}/a.png?v=1&w=2#part", "/a.png?v=1&w=2"),
-        (f"https://{HOST}", "/"),
-        (f"https://{HOST}?v=1", "/?v=1"),
-        (f"https://{HOST}:443/a.png", "/a.png"),
-        (f"https://{HOST}//other.example/a.png", "//other.example/a.png"),
-        (f"https://{HOST}/a@b:c", "/a@b:c"),
-        (f"https://{HOST.upper()}/a.png", "/a.png"),
-        (f"https://{HOST}/ü b.png", "/ü b.png"),
+        f"https://{HOST}/a/b.png",
+        f"https://{HOST}/a.png?v=1&w=2#part",
+        f"https://{HOST}",
+        f"https://{HOST}?v=1",
+        f"https://{HOST}:443/a.png",
+        f"https://{HOST}//other.example/a.png",
+        f"https://{HOST}/a@b:c",
+        f"https://{HOST.upper()}/a.png",
+        f"https://{HOST}/ü b.png",
     ],
 )
-def test_a_url_of_an_allowed_host_is_its_host_and_its_path(url, path):
-    assert check_url(url, ALLOWED) == (HOST, path)
+def test_a_url_of_an_allowed_host_is_taken(url):
+    assert check_url(url, ALLOWED) == HOST
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_an_empty_list_allows_no_host():
 
 @pytest.mark.parametrize("host", ["evil.example", "cdn.provider.example", HOST])
 def test_without_a_list_every_host_is_allowed(host):
-    assert check_url(f"https://{host}/a.png", None) == (host, "/a.png")
+    assert check_url(f"https://{host}/a.png", None) == host
 
 
 @pytest.mark.parametrize(
@@ -135,18 +135,16 @@ def test_without_a_list_a_url_must_be_plain_https_all_the_same(url):
 @pytest.mark.parametrize("blank", ["\n", "\t", "\r", " "])
 def test_blanks_around_a_host_name_no_other_host(blank):
     with contextlib.suppress(InvalidRequest):
-        assert check_url(f"https://{HOST}{blank}.evil.example/", ALLOWED)[0] in ALLOWED
+        assert check_url(f"https://{HOST}{blank}.evil.example/", ALLOWED) in ALLOWED
     with contextlib.suppress(InvalidRequest):
-        assert check_url(f"https://evil.example{blank}{HOST}/", ALLOWED)[0] in ALLOWED
+        assert check_url(f"https://evil.example{blank}{HOST}/", ALLOWED) in ALLOWED
 
 
 @given(st.text(max_size=80))
 def test_any_text_is_an_allowed_host_or_refused(text):
     for url in (text, f"https://{text}", f"https://{HOST}{text}", f"https://{text}{HOST}/"):
         with contextlib.suppress(InvalidRequest):
-            host, path = check_url(url, ALLOWED)
-            assert host in ALLOWED
-            assert path.startswith("/")
+            assert check_url(url, ALLOWED) in ALLOWED
 
 
 # Addresses
@@ -273,39 +271,45 @@ def test_a_host_that_is_not_allowed_is_not_even_looked_up():
 # How long it may take
 
 
-class Response:
-    """An answer whose body comes in chunks, each of which takes a while on the clock of a test."""
+def fetch_by_clock(monkeypatch, failure=None, *, seconds_taken=0.0, **how):
+    """Fetch a picture on the clock of a test; return the deadline that the exchange had."""
+    clock, deadlines = Clock(1000.0), []
 
-    status = 200
+    def exchange(request, deadline, *, read, **_):
+        deadlines.append(deadline)
+        clock.now += seconds_taken
+        if failure:
+            raise failure
+        read(b"picture")
+        return Reply(200, {}, b"")
 
-    def __init__(self, clock, chunks, seconds_each):
-        self.clock, self.chunks, self.seconds_each = clock, list(chunks), seconds_each
-
-    def read1(self, _):
-        self.clock.now += self.seconds_each
-        return self.chunks.pop(0) if self.chunks else b""
-
-    def close(self):
-        self.chunks = []
-
-
-def fetch_slowly(monkeypatch, **how):
-    """Fetch three chunks, each of which takes four seconds."""
-    clock = Clock(1000.0)
-    response = Response(clock, [b"one", b"two", b"three"], seconds_each=4.0)
     monkeypatch.setattr(remote_pictures, "time", SimpleNamespace(monotonic=clock))
-    monkeypatch.setattr(urllib3.HTTPSConnectionPool, "request", lambda *_, **__: response)
-    return fetch(f"https://{HOST}/", allowed_hosts=None, max_bytes=100, resolve=resolved_to("8.8.8.8"), **how)
+    monkeypatch.setattr(remote_pictures, "exchange", exchange)
+    url = f"https://{HOST}/"
+    assert fetch(url, allowed_hosts=None, max_bytes=100, resolve=resolved_to("8.8.8.8"), **how) == b"picture"
+    return deadlines[0]
 
 
-def test_a_picture_that_comes_within_the_time_it_may_take_is_read_to_its_end(monkeypatch):
-    assert fetch_slowly(monkeypatch, seconds=12.0) == b"onetwothree"
+@pytest.mark.parametrize(("how", "deadline"), [({"seconds": 12.0}, 1012.0), ({}, 1010.0)], ids=["said", "by default"])
+def test_a_picture_may_take_as_long_as_is_said_or_ten_seconds(monkeypatch, how, deadline):
+    assert fetch_by_clock(monkeypatch, **how) == deadline
 
 
-@pytest.mark.parametrize("how", [{"seconds": 11.0}, {"seconds": 1.0}, {}], ids=["nearly", "much", "ten by default"])
-def test_a_picture_that_takes_longer_than_it_may_is_given_up(monkeypatch, how):
-    with pytest.raises(SourceNotFound, match="takes too long"):
-        fetch_slowly(monkeypatch, **how)
+@pytest.mark.parametrize(
+    ("failure", "seconds_taken", "said"),
+    [
+        pytest.param(ProviderTimeout("It is over."), 0.0, "takes too long", id="a timeout"),
+        pytest.param(ProviderUnreachable("No connection."), 10.0, "takes too long", id="no connection until then"),
+        pytest.param(ProviderUnreachable("No connection."), 9.0, "could not be fetched", id="no connection"),
+        pytest.param(ProviderFailed("It broke off."), 9.0, "could not be fetched", id="half an answer"),
+    ],
+)
+def test_a_picture_that_does_not_come_is_not_found_and_whether_it_took_too_long_is_said(
+    monkeypatch, failure, seconds_taken, said
+):
+    with pytest.raises(SourceNotFound, match=said) as refused:
+        fetch_by_clock(monkeypatch, failure, seconds_taken=seconds_taken)
+    assert refused.value.param == "image"
 
 
 def test_a_host_that_no_name_can_be_is_not_known():
