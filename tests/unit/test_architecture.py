@@ -35,7 +35,8 @@ LAYERS = [
     {"preparation", "messages"},
     {"manifest", "orders", "protocols", "images", "options", "models_list", "settings"},
     {"dialects"},
-    {"model", "fields", "image_stream", "base64_text", "containers", "storing"},
+    {"decoding"},
+    {"model", "fields", "image_stream", "base64_text", "containers", "isobmff", "metadata", "storing"},
     {"errors"},
 ]
 PURE = {
@@ -52,6 +53,7 @@ PURE = {
     "settings",
 }
 PURE |= {"image_stream", "base64_text", "containers", "storing", "preparation", "orders", "model", "fields", "errors"}
+PURE |= {"decoding", "isobmff", "metadata"}
 OUTSIDE_WORLD = {"boto3", "botocore", "requests", "urllib3", "os", "socket", "aws_lambda_powertools"}
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, PngImagePlugin
 from variations import images
 from variations.dialects.dialect import JPEG, PNG, WEBP, SourceForm
 from variations.errors import SourceTooLarge, UnsupportedImage
@@ -313,6 +313,19 @@ def test_an_answer_that_declares_a_bomb_is_refused_before_it_is_decoded():
         images.finish(declared(20_000, 10_000), (64, 64), "png")
 
 
+def test_an_answer_in_too_many_pieces_is_refused():
+    with pytest.raises(UnsupportedImage, match="20,000"):
+        images.finish(png_with(*[(b"teSt", b"")] * 20_001), None, "png")
+
+
+def test_an_answer_that_has_more_pixels_than_it_says_is_refused_before_it_is_decoded():
+    content = (Path(__file__).parent / "pictures" / "large.avif").read_bytes()
+    place = content.index(b"ispe") + 8
+
+    with pytest.raises(UnsupportedImage, match="52 megapixels"):
+        images.finish(content[:place] + struct.pack(">II", 8, 8) + content[place + 8 :], None, "png")
+
+
 @pytest.mark.parametrize("width", [50_001, 178_000], ids=["a little", "nearly a bomb"])
 def test_an_answer_of_more_pixels_than_any_model_makes_is_a_picture_nobody_can_use(width):
     with pytest.raises(UnsupportedImage, match=r"The answer .* megapixels") as caught:
@@ -492,6 +505,30 @@ def test_an_answer_that_fits_already_is_kept_byte_for_byte(name, dimensions):
     content = ENCODED[name][0]
 
     assert images.finish(content, dimensions, name) == Picture(content, f"image/{name}", 96, 64)
+
+
+@pytest.mark.parametrize("orientation", STORED)
+@pytest.mark.parametrize("dimensions", [None, (96, 64)], ids=["size of the provider", "asked size"])
+def test_an_answer_in_any_orientation_is_finished_upright(dimensions, orientation):
+    lying = corners(STORED[orientation], (96, 64) if orientation < 5 else (64, 96))
+
+    finished = images.finish(encode(lying, "JPEG", exif=exif(orientation), quality=95), dimensions, "jpeg", strip=True)
+
+    assert (layout_of(finished), finished.width, finished.height) == (UPRIGHT, 96, 64)
+    assert not opened(finished).getexif()
+
+
+@pytest.mark.parametrize("output_format", ["png", "jpeg", "webp"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "AVIF"])
+def test_what_is_written_anew_keeps_none_of_its_metadata(kind, output_format):
+    text = PngImagePlugin.PngInfo()
+    text.add_text("parameters", "secret")
+    told = {"exif": exif(1), "xmp": b"secret", "comment": b"secret", "pnginfo": text}
+    content = encode(corners(), kind, **told)
+
+    assert b"secret" not in images.finish(content, (32, 32), output_format).content
+    form = SourceForm(frozenset({f"image/{output_format}", PNG}), shape="square")
+    assert b"secret" not in images.prepare(inspected(content), form, (32, 32)).content
 
 
 def test_a_finished_picture_keeps_the_upper_middle_of_the_answer():
