@@ -29,6 +29,7 @@ class Work:
 
     job: Job
     source: SourceObject | None = None
+    source_bytes: int | None = None
     picture: Picture | None = None
     request: VariationRequest | None = None
     dialect: str | None = None
@@ -85,7 +86,7 @@ def write_manifest(work: Work, error: VariationError | None, finished_at: float)
             "version_id": order.source.version_id,
             "etag": work.source.etag if work.source else order.source.etag,
             "content_type": work.picture.content_type if work.picture else None,
-            "bytes": len(work.source.content) if work.source else None,
+            "bytes": work.source_bytes,
             "width": work.picture.width if work.picture else None,
             "height": work.picture.height if work.picture else None,
         },

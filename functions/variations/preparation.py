@@ -1,6 +1,7 @@
 """Prepare a job: fetch its source, and read and check the picture and what is asked of it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 from . import images
@@ -34,13 +35,19 @@ def prepare(work: Work, fetch: Fetch, settings: Settings) -> tuple[VariationRequ
         message = f"Pictures are not taken from the bucket {order.source.bucket!r}. See AllowedSourceBuckets."
         raise InvalidRequest(message, param="source")
     work.source = fetch(order.source, max_bytes=settings.max_source_bytes)
+    work.source_bytes = len(work.source.content)
     options = order.options
     if not order.complete:
         presets = _read_presets(order.source, fetch, settings)
         options = layered(presets, decode_metadata(work.source.metadata), options)
     work.request, warnings = _parse(options, settings)
     work.warnings.extend(warnings)
-    work.picture = images.inspect(work.source.content, max_megapixels=settings.max_source_megapixels)
+    work.picture = images.inspect(
+        work.source.content,
+        max_megapixels=settings.max_source_megapixels,
+        strip=settings.source_metadata != "keep",
+    )
+    work.source = replace(work.source, content=work.picture.content)  # so that memory has it once
     return work.request, work.picture
 
 

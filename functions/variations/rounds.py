@@ -47,7 +47,7 @@ class Rounds:
     """The paid calls of one job in one invocation.
 
     `until` and `last_call` are `time.monotonic()` seconds: by the one the provider must have answered, after the other
-    no call is begun.
+    no call is begun. With `strip`, results keep no metadata.
     """
 
     work: Work
@@ -58,6 +58,7 @@ class Rounds:
     budget: Budget
     max_attempts: int
     clock: Callable[[], float]
+    strip: bool
     until: float
     last_call: float
 
@@ -145,7 +146,7 @@ class Rounds:
 
     def _store_now(self, number: int, content: bytes) -> tuple[Variation, str | None]:
         order, request = self.work.job.order, self.conversation.request
-        picture = images.finish(content, request.dimensions, request.output_format)
+        picture = images.finish(content, request.dimensions, request.output_format, strip=self.strip)
         marks = {"job-id": order.job_id, "model": quote(request.model, safe="/:@")}
         stored = self.storage.store_result(order.results_prefix, number, picture, marks)
         return stored, images.scaled_up(content, picture)

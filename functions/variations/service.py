@@ -190,6 +190,7 @@ class Service:
                 self.budget,
                 self.settings.max_attempts,
                 self.clock,
+                strip=self.settings.result_metadata == "strip",
                 until=until,
                 last_call=last_call,
             ).run()

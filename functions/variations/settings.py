@@ -31,6 +31,8 @@ class Settings:
     upload_variations: int
     max_source_bytes: int
     max_source_megapixels: int
+    source_metadata: str
+    result_metadata: str
     max_attempts: int
     daily_image_limit: int
     daily_image_limit_per_caller: int

@@ -79,6 +79,8 @@ def worker_environment(origin: str, n: int) -> dict[str, str]:
         "UPLOAD_VARIATIONS": str(n),
         "MAX_SOURCE_BYTES": "52428800",
         "MAX_SOURCE_MEGAPIXELS": "50",
+        "SOURCE_METADATA": "strip",
+        "RESULT_METADATA": "keep",
         "MAX_ATTEMPTS": "2",
         "DAILY_IMAGE_LIMIT": "0",
         "DAILY_IMAGE_LIMIT_PER_CALLER": "0",

@@ -103,7 +103,8 @@ def test_a_manifest_of_a_finished_job_tells_everything():
     )
     done = Work(
         job,
-        source=SourceObject(LOCATION, b"1234567", "e2", {"n": "2"}),
+        source=SourceObject(LOCATION, b"12345", "e2", {"n": "2"}),
+        source_bytes=7,
         picture=Picture(b"1234567", "image/png", 640, 480),
         request=VariationRequest("gpt-image-2", n=2, quality="hd", user="ann"),
         dialect="edits",

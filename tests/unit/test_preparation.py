@@ -244,6 +244,18 @@ def test_the_work_learns_the_source_and_the_picture():
     assert preparation.work.picture == Picture(draw(), "image/png", 48, 32)
 
 
+@pytest.mark.parametrize(("source_metadata", "kept"), [("strip", False), ("keep", True), ("", False)])
+def test_metadata_of_a_source_are_dropped_unless_they_are_to_be_kept_and_memory_has_one_of_both(source_metadata, kept):
+    preparation, told = Preparation(), draw() + b"behind"
+    preparation.storage.put("uploads", KEY, told, "image/png", {})
+
+    preparation.prepare(source_metadata=source_metadata)
+
+    assert preparation.work.picture.content == (told if kept else draw())
+    assert preparation.work.source.content is preparation.work.picture.content
+    assert preparation.work.source_bytes == len(told)
+
+
 @pytest.mark.parametrize(
     ("chosen", "allowed"),
     [

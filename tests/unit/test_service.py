@@ -136,6 +136,8 @@ def make_settings(**chosen):
         "upload_variations": 4,
         "max_source_bytes": 1_000_000,
         "max_source_megapixels": 1,
+        "source_metadata": "strip",
+        "result_metadata": "keep",
         "max_attempts": 2,
         "daily_image_limit": 0,
         "daily_image_limit_per_caller": 0,
