@@ -68,8 +68,8 @@ class Budget:
             self.table.add(key, "images", images, limit=limit, expires_at=int(now) + KEEP_DAYS * DAY_SECONDS)
         except ConditionFailed:
             raise BudgetExhausted(
-                f"Today's {limit} images are used up ({parameter}). They start anew at midnight UTC; what failed "
-                "meanwhile can be put back with `make redrive`, see docs/operations.md.",
+                f"Today's {limit} images are used up ({parameter}). They start anew at midnight UTC; the "
+                "operator can put uploads that failed meanwhile back on the queue (docs/operations.md).",
                 retry_after_seconds=DAY_SECONDS - now % DAY_SECONDS,
             ) from None
 

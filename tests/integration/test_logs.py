@@ -57,7 +57,8 @@ def test_the_end_of_a_job_tells_how_and_with_what_it_was_made(api, aws, printed)
 
 
 def test_the_end_of_a_job_that_failed_tells_why(api, aws, printed):
-    aws.secrets.put_secret_value(SecretId="provider-secret", SecretString="sk-wrong")
+    for key in ("sk-outdated", "sk-wrong"):  # the one before is no better
+        aws.secrets.put_secret_value(SecretId="provider-secret", SecretString=key)
 
     api.create(n=1)
 
