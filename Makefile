@@ -34,7 +34,7 @@ redrive: up  ## put failed jobs of the local stack back on the queue
 
 test: check  ## check, then run every test: unit, contract, integration, end to end
 	$(RUN) -m pytest --numprocesses 2 --dist loadfile tests/unit tests/contract tests/integration
-	$(RUN) -m pytest tests/e2e
+	$(RUN) -m pytest --numprocesses 2 --dist loadfile tests/e2e
 
 TEMPLATES := template.yaml infra/deploy/role.yaml
 check: $(ENVS)/project/.dev $(ENVS)/emulator/.installed $(ENVS)/sam/.installed $(ENVS)/checkov/.installed  ## lint, types, template

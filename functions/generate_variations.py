@@ -11,10 +11,8 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from variations import wiring
 from variations.errors import InvalidRequest, VariationError, error_from
-from variations.orders import order_of_request
+from variations.orders import INVOKER, order_of_request
 from variations.telemetry import count, logger, tell_end
-
-CALLER = "lambda:invoke"
 
 
 def generate(event: Any, context: LambdaContext) -> dict[str, Any]:
@@ -26,7 +24,7 @@ def generate(event: Any, context: LambdaContext) -> dict[str, Any]:
     seconds = context.get_remaining_time_in_millis() / 1000
     if not isinstance(event, dict):
         raise InvalidRequest('Send an object such as {"source": {"bucket": "...", "key": "..."}}.')
-    order = order_of_request(event, caller=CALLER, delivery_id=context.aws_request_id)
+    order = order_of_request(event, caller=INVOKER, delivery_id=context.aws_request_id)
     if order and order.only_missing:
         raise InvalidRequest("only_missing is for requests on the queue.", param="only_missing")
     if order is None:
@@ -48,7 +46,7 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     Raises:
         VariationError: of whichever class; with `retryable` ones the same request may be sent again.
     """
-    logger.thread_safe_append_keys(caller=CALLER, request_id=context.aws_request_id)
+    logger.thread_safe_append_keys(caller=INVOKER, request_id=context.aws_request_id)
     try:
         return generate(event, context)
     except VariationError as error:

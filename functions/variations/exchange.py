@@ -124,7 +124,7 @@ def _connect(request: Request, context: Callable[[], ssl.SSLContext], deadline: 
     except (OSError, UnicodeError) as error:
         connection.close()
         raise ProviderUnreachable(
-            f"No connection to the provider at {host}: {_reason(error)}. Check ProviderBaseUrl."
+            f"No connection to the provider: {_reason(error)}. Check ProviderBaseUrl.", detail=host
         ) from error
     return connection
 

@@ -21,6 +21,7 @@ from .model import MAX_KEY_BYTES, Order, SourceLocation, is_text
 from .options import layered
 
 UPLOADER = "s3:upload"  # the caller of jobs that come from a bucket; no client key may be called so
+INVOKER = "lambda:invoke"  # of jobs that a function was invoked for
 PRESETS_NAME = "variations.json"  # options for the pictures of a folder; no picture itself
 JOB_ID_LETTERS = 32
 API_UPLOAD = re.compile(r"/api/([0-9a-f]{32})/[^/]+$")
@@ -66,6 +67,11 @@ def order_of_upload(source: SourceLocation, sequencer: Any, request_id: Any) -> 
     job_id = _hash(source.bucket, source.key, source.version_id or sequencer)
     prefix = _results_prefix(source.key, job_id)
     return Order(job_id, source, prefix, caller=UPLOADER, request_id=_short(request_id))
+
+
+def is_awaited(order: Order) -> bool:
+    """Tell whether somebody waits for a job's end, over HTTP or as an invoker, and is told of it there."""
+    return order.complete or order.caller == INVOKER
 
 
 def order_of_request(request: Mapping[str, Any], *, caller: str, delivery_id: str) -> Order | None:

@@ -14,6 +14,7 @@ from .interpreter import Interpreter
 from .manifest import Work, write_manifest
 from .messages import write_completion
 from .model import Attempt, Job, Order, Picture, VariationRequest
+from .orders import is_awaited
 from .preparation import prepare
 from .protocols import Budget, Jobs, Storage
 from .rounds import Rounds
@@ -93,7 +94,7 @@ class Service:
             job = self._finish(job, manifest)
         if not job.announced:
             manifest = manifest or self.storage.read_manifest(prefix)
-            if job.error in REDRIVABLE and not job.order.complete:  # nobody waits for the others any more
+            if job.error in REDRIVABLE and not is_awaited(job.order):  # who waited for the others has been told
                 self.set_aside(replace(job.order, redrive=job.redrives + 1), manifest["error"]["message"])
             self.publish(write_completion(manifest, self.settings.results_bucket, prefix))
             self.jobs.record_announcement(job)

@@ -62,7 +62,8 @@ class Stack:
     def reset(self):
         self.fault()
         self.set_aside += self.messages(self["dead_letter_queue_url"])
-        self.sqs.purge_queue(QueueUrl=self["dead_letter_queue_url"])
+        for queue in ("dead_letter_queue_url", "jobs_queue_url"):  # where the test before may have left some that wait
+            self.sqs.purge_queue(QueueUrl=self[queue])
         requests.delete(f"{self['image_server_url']}/_calls", timeout=5).raise_for_status()
 
     def upload(self, name, content, **metadata):

@@ -179,7 +179,8 @@ def spare_the_provider(traveller):
     try:
         with traveller.faults(status=502):
             for _ in range(CIRCUIT_FAILURES):
-                traveller.give({"source": traveller.put(traveller.stack["uploads_bucket"]), **OPTIONS})
+                done = traveller.give({"source": traveller.put(traveller.stack["uploads_bucket"]), **OPTIONS})
+                check(done or "ProviderFailed" in traveller.told, traveller.told)
             traveller.restart()  # another container knows it from the table alone
             before = len(traveller.stack.calls())
             check(before >= CIRCUIT_FAILURES, "no calls")

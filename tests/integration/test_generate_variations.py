@@ -162,10 +162,11 @@ def test_a_wrong_key_is_denied(aws, failure):
     assert "sk-wrong" not in str(error)
 
 
-def test_a_provider_that_breaks_down_is_named(failure, image_server):
+def test_a_provider_that_breaks_down_is_named_and_nothing_is_kept_for_a_redrive(aws, failure, image_server):
     image_server.fault(status=502, body="html")
 
     assert failure()[0] == "ProviderFailed"
+    assert aws.set_aside() == []
 
 
 @pytest.mark.parametrize(
