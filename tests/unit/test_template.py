@@ -183,6 +183,32 @@ def test_a_queue_is_reached_by_tls_only(name, properties):
     assert refuses_without_tls(policy, [{"Fn::GetAtt": [name, "Arn"]}])
 
 
+def may_send(service, queue):
+    """Tell whether a service may put messages on a queue, by the policy that the queue has."""
+    policy = RESOURCES["QueuesPolicy"]["Properties"]
+    return {"Ref": queue} in policy["Queues"] and any(
+        one["Effect"] == "Allow"
+        and one["Principal"] == {"Service": service}
+        and one["Action"] == "sqs:SendMessage"
+        and one["Resource"] == {"Fn::GetAtt": [queue, "Arn"]}
+        for one in policy["PolicyDocument"]["Statement"]
+    )
+
+
+@of_type("AWS::Events::Rule")
+def test_a_rule_may_send_to_the_queues_that_it_names(name, properties):
+    for target in properties["Targets"]:
+        arns = [target["Arn"], target["DeadLetterConfig"]["Arn"]]
+        queues = [arn["Fn::GetAtt"][0] for arn in arns if "Fn::GetAtt" in arn]
+        assert queues
+        assert all(may_send("events.amazonaws.com", queue) for queue in queues)
+
+
+@pytest.mark.parametrize("service", ["sns.amazonaws.com", "s3.amazonaws.com"])
+def test_topics_and_buckets_of_the_account_may_send_to_the_jobs_queue(service):
+    assert may_send(service, "JobsQueue")
+
+
 def test_only_services_that_act_for_this_account_are_let_in_by_a_resource_policy():
     policies = [one["Properties"]["PolicyDocument"] for one in RESOURCES.values() if one["Type"].endswith("Policy")]
     allowed = [one for policy in policies for one in policy["Statement"] if one["Effect"] == "Allow"]
