@@ -8,13 +8,16 @@ SAM := $(ENVS)/sam/bin/sam
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down backfill invoke redrive test bench storm check format openapi lock sbom build deploy guard clean python
+.PHONY: help demo studio up down backfill invoke redrive test bench storm check format openapi lock sbom build deploy guard clean python
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
 demo: up  ## make variations of a picture on this machine: IMAGE=path N=4
 	@$(RUN) -m infra.local.demo $(if $(IMAGE),--image "$(IMAGE)") $(if $(N),--n $(N))
+
+studio: up  ## open the Studio on this machine: drop pictures on a page, choose among variations
+	@$(RUN) -m infra.local.studio
 
 up: $(ENVS)/project/.local $(ENVS)/emulator/.installed  ## start the whole stack on this machine
 	@$(RUN) -m infra.local.stack up

@@ -161,7 +161,8 @@ def answer(app: APIGatewayRestResolver, event: dict[str, Any], context: Any) -> 
     except errors.ConfigurationError:  # the answer says so already
         cors_origin = ""
     headers = {**SECURITY_HEADERS, **(CORS_HEADERS if cors_origin else {})}
-    answered["multiValueHeaders"].update({name: [value.format(origin=cors_origin)] for name, value in headers.items()})
+    for name, value in headers.items():  # unless the answer has one of its own, as pages do
+        answered["multiValueHeaders"].setdefault(name, [value.format(origin=cors_origin)])
     return answered
 
 

@@ -127,10 +127,13 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=ROOT / ".local")
     options = parser.parse_args()
     try:
-        manifest = Demo(options.folder / "stack.json").run(options.image, options.n)
+        demo = Demo(options.folder / "stack.json")
+        manifest = demo.run(options.image, options.n)
     except StackError as error:
         sys.exit(f"{error}")
-    print("Next: make demo IMAGE=your-picture.jpg N=2, or `make down` to stop the stack.")
+    print("Next: make studio, to do the same with pictures of yours on a page.")
+    print(f"  {demo.stack['studio_url']}  (its key: {demo.stack['api_key']})")
+    print("Or:   make demo IMAGE=your-picture.jpg N=2, or `make down` to stop the stack.")
     sys.exit(manifest["state"] == "failed")
 
 

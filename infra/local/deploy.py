@@ -58,6 +58,7 @@ def deploy(endpoint: str, build_folder: Path, parameters: Mapping[str, str]) -> 
         "region": REGION,
         "api_url": f"{endpoint}/_aws/execute-api/{resources['Api']}/v1",
         "api_key": keys["default"],
+        "studio_url": f"{endpoint}/_aws/execute-api/{resources['Api']}/v1/studio",
         "client_keys_secret": outputs["ClientKeysSecret"],
         "provider_secret": outputs["ProviderSecret"],
         "uploads_bucket": outputs["UploadsBucket"],

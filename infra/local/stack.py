@@ -67,6 +67,7 @@ class LocalStack:
         provider_url = self._start_image_server()
         chosen = {"ProviderBaseUrl": provider_url, "ProviderApiKey": LOCAL_KEY, "DefaultModel": "local-style-transfer"}
         chosen |= {"DailyImageLimit": "0", "RequestsPerMinute": "0"}  # as nothing is paid for here
+        chosen |= {"Studio": "yes"}
         # Kept apart per Python, as they hold compiled packages; shared by all stacks of this checkout.
         build_folder = ROOT / ".local" / "build" / VERSION
         stack = deploy(self._start_emulator(), build_folder, {**chosen, **parameters})
@@ -143,6 +144,7 @@ def main() -> None:
         sys.exit(f"{error}")
     print(f"The local stack is up. {stack.description} says where everything is.")
     print(f"  OpenAI SDK: base_url={described['api_url']} api_key={described['api_key']}")
+    print(f"  Studio:     {described['studio_url']}")
 
 
 if __name__ == "__main__":

@@ -65,6 +65,7 @@ NEEDS = {
         ("dynamodb:GetItem", "jobs table", "show a job"),
         ("dynamodb:UpdateItem", "jobs table", "show a job"),
     ],
+    "ServeStudioFunction": [],
 }
 LAMBDAS_OWN = "Lambda itself, which the emulator does not ask"
 NEEDS["ProcessJobsFunction"] += [

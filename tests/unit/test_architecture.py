@@ -112,6 +112,7 @@ RESOLVER = "aws_lambda_powertools.event_handler.api_gateway"
         ("list_models", {"boto3", "variations.interpreter", "variations.service"}),
         ("authorize", {"boto3", "aws_lambda_powertools.event_handler", "variations.provider"}),
         ("create_variations", {"variations.provider", "variations.service", "variations.images"}),
+        ("serve_studio", {"boto3", "variations.provider", "variations.service", "variations.images", "multipart"}),
         ("get_job", {"variations.provider", "variations.service", "variations.images", "multipart"}),
         ("generate_variations", {"boto3", RESOLVER, "multipart"}),
         ("process_jobs", {"boto3", RESOLVER, "multipart"}),

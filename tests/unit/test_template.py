@@ -14,10 +14,20 @@ from tests.conftest import ENVIRONMENT
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = read_template(ROOT / "template.yaml")
 RESOURCES = TEMPLATE["Resources"]
-PATHS = RESOURCES["Api"]["Properties"]["DefinitionBody"]["paths"]
+
+
+def where_chosen(path):
+    """The methods of a path, whether or not it depends on a condition."""
+    return path["Fn::If"][1] if "Fn::If" in path else path
+
+
+PATHS = {
+    path: where_chosen(methods) for path, methods in RESOURCES["Api"]["Properties"]["DefinitionBody"]["paths"].items()
+}
 OPERATIONS = {
     f"{method.upper()} {path}": operation for path, methods in PATHS.items() for method, operation in methods.items()
 }
+STUDIO = {f"{method} {path}" for method in ("GET", "HEAD") for path in ("/studio", "/studio/{file}")}
 every_operation = pytest.mark.parametrize("name", OPERATIONS)
 
 
@@ -274,8 +284,9 @@ def test_a_parameter_is_used_and_shown_in_a_group(name):
 
 @every_operation
 def test_every_route_of_the_api_wants_a_key_or_a_signature_as_the_operator_chose(name):
-    # A browser sends no key with OPTIONS; those tell nothing but who may ask.
-    wanted = None if name.startswith("OPTIONS ") else [{"Fn::If": ["ByKey", {"ClientKey": []}, {"Signature": []}]}]
+    # A browser sends no key with OPTIONS; those tell nothing but who may ask. Nor does it to load a page.
+    is_open = name.startswith("OPTIONS ") or name in STUDIO
+    wanted = None if is_open else [{"Fn::If": ["ByKey", {"ClientKey": []}, {"Signature": []}]}]
 
     assert TEMPLATE["Conditions"]["ByKey"] == {"Fn::Equals": [{"Ref": "ApiAuth"}, "key"]}
     assert OPERATIONS[name].get("security") == wanted
@@ -394,6 +405,42 @@ def test_what_the_emulator_does_not_know_is_not_deployed_to_it():
     assert {resource["Type"] for resource in RESOURCES.values()} >= NOT_EMULATED
     assert not there & NOT_EMULATED
     assert "AWS::Serverless::Api" in there
+
+
+def test_the_studio_has_routes_only_where_the_operator_wants_it():
+    paths = RESOURCES["Api"]["Properties"]["DefinitionBody"]["paths"]
+    chosen = {path: methods["Fn::If"] for path, methods in paths.items() if "Fn::If" in methods}
+
+    assert TEMPLATE["Parameters"]["Studio"]["Default"] == "no"
+    assert resolved({"Fn::If": ["HasStudio", 1, 0]}, TEMPLATE, {}) == 0
+    assert resolved({"Fn::If": ["HasStudio", 1, 0]}, TEMPLATE, {"Studio": "yes"}) == 1
+    assert {path: (condition, otherwise) for path, (condition, _, otherwise) in chosen.items()} == dict.fromkeys(
+        ("/studio", "/studio/{file}"), ("HasStudio", {"Ref": "AWS::NoValue"})
+    )
+
+
+@pytest.mark.parametrize(("bucket", "method"), [("UploadsBucket", "POST"), ("ResultsBucket", "GET")])
+def test_a_bucket_lets_pages_of_this_regions_apis_and_of_the_configured_origin_do_one_thing(bucket, method):
+    condition, cors, otherwise = RESOURCES[bucket]["Properties"]["CorsConfiguration"]["Fn::If"]
+    (rule,) = cors["CorsRules"]
+    own, configured = rule["AllowedOrigins"]
+
+    assert (condition, otherwise) == ("HasStudio", {"Ref": "AWS::NoValue"})
+    assert rule["AllowedMethods"] == [method]
+    assert own == {"Fn::Sub": "https://*.execute-api.${AWS::Region}.${AWS::URLSuffix}"}
+    assert resolved(configured, TEMPLATE, {}) is None
+    assert resolved(configured, TEMPLATE, {"CorsOrigin": "https://a.example"}) == "https://a.example"
+
+
+def test_a_studio_that_could_let_nobody_in_is_not_deployed():
+    rule = TEMPLATE["Rules"]["StudioWantsKeys"]
+    (assertion,) = rule["Assertions"]
+
+    assert resolved(rule["RuleCondition"], TEMPLATE, {}) is False
+    assert resolved(rule["RuleCondition"], TEMPLATE, {"Studio": "yes"}) is True
+    assert resolved(assertion["Assert"], TEMPLATE, {"ApiAuth": "key"}) is True
+    assert resolved(assertion["Assert"], TEMPLATE, {"ApiAuth": "iam"}) is False
+    assert "ApiAuth" in assertion["AssertDescription"]
 
 
 def test_the_provider_key_is_never_shown_or_put_into_the_environment():

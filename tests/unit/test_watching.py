@@ -186,7 +186,8 @@ def test_an_error_of_a_function_to_which_it_is_an_answer_is_no_alarm():
     queries = ALARMS["FunctionErrorsAlarm"]["Properties"]["Metrics"]
     functions = {text for text in texts(queries) if text.endswith("Function")}
 
-    assert functions == {"ProcessJobsFunction", "CreateVariationsFunction", "GetJobFunction", "ListModelsFunction"}
+    answering = {"CreateVariationsFunction", "GetJobFunction", "ListModelsFunction", "ServeStudioFunction"}
+    assert functions == {"ProcessJobsFunction", *answering}
     assert "Stumbles" in texts(queries)
 
 

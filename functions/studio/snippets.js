@@ -1,0 +1,35 @@
+// The calls that do the same as the page, for those who build with it. The key is never in them.
+
+import { BASE } from "./api.js";
+
+const NATIVE = new Set(["n", "size", "model"]); // what the OpenAI SDK's own method takes; the rest goes beside
+const base = () => BASE.href.replace(/\/$/, "");
+const quoted = (text) => `'${String(text).replaceAll("'", `'\\''`)}'`;
+
+export function curlCall(choices, filename) {
+  const fields = Object.entries(choices).map(([name, value]) => `  --form-string ${quoted(`${name}=${value}`)}`);
+  return [
+    `curl ${quoted(`${base()}/images/variations`)} \\`,
+    `  -H "Authorization: Bearer $STUDIO_KEY" \\`,
+    [`  -F ${quoted(`image=@"${filename}"`)}`, ...fields].join(" \\\n"),
+  ].join("\n");
+}
+
+export function pythonCall(choices, filename) {
+  const literal = (name, value) => (name === "n" ? Number(value) : JSON.stringify(value));
+  const own = Object.entries(choices).filter(([name]) => NATIVE.has(name)).map(([name, value]) => `    ${name}=${literal(name, value)},`);
+  const rest = Object.entries(choices).filter(([name]) => !NATIVE.has(name));
+  const beside = rest.length ? [`    extra_body=${JSON.stringify(Object.fromEntries(rest))},`] : [];
+  return [
+    "import os",
+    "from openai import OpenAI",
+    "",
+    `client = OpenAI(base_url=${JSON.stringify(base())}, api_key=os.environ["STUDIO_KEY"], max_retries=5)`,
+    "answer = client.images.create_variation(",
+    `    image=open(${JSON.stringify(filename)}, "rb"),`,
+    ...own,
+    ...beside,
+    ")",
+    "print([picture.url for picture in answer.data])",
+  ].join("\n");
+}
