@@ -13,7 +13,7 @@ export class Refusal extends Error {
 
 export const key = {
   get: () => sessionStorage.getItem(KEY) ?? "",
-  keep: (text) => sessionStorage.setItem(KEY, text),
+  keep: (text) => sessionStorage.setItem(KEY, text), // outlives a reload, and no tab
   forget: () => sessionStorage.removeItem(KEY),
 };
 

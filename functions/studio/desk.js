@@ -53,8 +53,8 @@ export const count = () => (/^([1-9]|10)$/.test($("n").value) ? Number($("n").va
 
 function showCount() {
   const n = count();
-  const each = sources.length > 1 ? ` of ${sources.length} pictures` : "";
-  $("make").textContent = n ? `Make ${pictures(n)}${each}` : "Make variations";
+  const many = sources.length > 1 ? `Make ${n} of each, ${n * sources.length} in all` : `Make ${pictures(n)}`;
+  $("make").textContent = n ? many : "Make variations";
   $("fewer").disabled = n === 1;
   $("more").disabled = n === 10;
   const named = ["model", "size", "quality", "style", "output_format"].filter((name) => $(name).value).map((name) => $(name).selectedOptions[0].text);
@@ -99,11 +99,11 @@ function takePictures() {
   const curtain = (shown) => ($("curtain").hidden = !shown);
   const holdsFiles = (event) => !$("work").hidden && [...event.dataTransfer.types].includes("Files");
   addEventListener("dragenter", (event) => holdsFiles(event) && (event.preventDefault(), (depth += 1), curtain(true)));
-  addEventListener("dragover", (event) => holdsFiles(event) && event.preventDefault());
+  addEventListener("dragover", (event) => event.preventDefault()); // or the browser would leave for the picture
   addEventListener("dragleave", (event) => holdsFiles(event) && (depth -= 1) <= 0 && curtain((depth = 0)));
   addEventListener("drop", (event) => {
-    if (!holdsFiles(event)) return;
     event.preventDefault();
+    if (!holdsFiles(event)) return;
     depth = 0;
     curtain(false);
     addFiles(event.dataTransfer.files);

@@ -2,7 +2,7 @@
 
 export const $ = (id) => document.getElementById(id);
 
-/** `make("p", {class: "hint", onclick: f}, "text", child)`; what is null or false is left out. */
+/** `make("p", {class: "hint", onclick: f}, "text", child)`; what is null, false or empty is left out. */
 export function make(name, properties = {}, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(properties)) {
@@ -10,7 +10,7 @@ export function make(name, properties = {}, ...children) {
     if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
     else made.setAttribute(key, value === true ? "" : value);
   }
-  made.append(...children.filter((child) => child || child === 0));
+  made.append(...children.filter((child) => child !== null && child !== false && child !== "")); // but not undefined
   return made;
 }
 

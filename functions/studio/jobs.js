@@ -11,6 +11,9 @@ const ENDED = new Set(["succeeded", "partial", "failed"]);
 let sending = 0;
 const line = [];
 
+/** Tells whether leaving the page now would lose something. */
+export const isSending = () => sending > 0;
+
 /** Runs `work` when one of LINES is free. */
 async function inLine(work) {
   if (sending >= LINES) await new Promise((resolve) => line.push(resolve));

@@ -4,7 +4,7 @@ import { key, listModels } from "./api.js";
 import { choices, count, replaceSources, showModels, sources, startDesk } from "./desk.js";
 import { $, announce, copy, toast } from "./elements.js";
 import { showHistory, startHistory } from "./history.js";
-import { Job } from "./jobs.js";
+import { Job, isSending } from "./jobs.js";
 import { curlCall, pythonCall } from "./snippets.js";
 import { startTheme } from "./theme.js";
 import { startViewer } from "./viewer.js";
@@ -62,21 +62,26 @@ async function comeIn() {
   try {
     showModels(await listModels());
   } catch (error) {
-    if (NO_KEY.has(error.status) || error.code === "offline") return goOut(explain(error));
+    if (NO_KEY.has(error.status)) return goOut(explain(error));
+    if (error.code === "offline") return showDoor(explain(error));
     showModels([]); // the key is good; the provider is not well, and may be when a picture is sent
     toast(explain(error));
   }
   $("sign-in").hidden = true;
-  $("work").hidden = $("sign-out").hidden = false;
+  $("work").hidden = $("sign-out").hidden = $("skip").hidden = false;
   $("key").value = "";
   showHistory();
   return undefined;
 }
 
 function goOut(message = "") {
-  if (!message.startsWith("You seem")) key.forget();
+  key.forget();
   clearWall();
-  $("work").hidden = $("sign-out").hidden = true;
+  showDoor(message);
+}
+
+function showDoor(message = "") {
+  $("work").hidden = $("sign-out").hidden = $("skip").hidden = true;
   $("sign-in").hidden = false;
   $("key-error").textContent = message;
   $("key").focus();
@@ -123,5 +128,6 @@ $("sign-out").addEventListener("click", () => goOut());
 $("copy-curl").addEventListener("click", copyCall(curlCall, "The curl call"));
 $("copy-python").addEventListener("click", copyCall(pythonCall, "The Python call"));
 addEventListener("studio:unauthorized", () => !$("work").hidden && goOut("Your key does not work any more. Come in again."));
+addEventListener("beforeunload", (event) => isSending() && event.preventDefault());
 if (key.get()) comeIn();
-else goOut();
+else showDoor();

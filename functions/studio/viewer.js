@@ -7,11 +7,14 @@ let place = 0;
 let comparing = false;
 let actions;
 
-export function openViewer(wanted, number, given) {
+/** Shows the result at a place of a job's results, beside its source if that is wanted. */
+export function openViewer(wanted, number, given, beside = false) {
   [job, place, actions] = [wanted, number, given];
-  comparing = comparing && canCompare();
+  comparing = beside && canCompare();
+  $("viewer-at").value = 50;
   showResult();
-  if (!$("viewer").open) $("viewer").showModal();
+  $("viewer").showModal();
+  if (comparing) $("viewer-at").focus();
 }
 
 const canCompare = () => Boolean(job.source);

@@ -44,22 +44,31 @@ function take(job) {
 class Card {
   constructor(job) {
     this.job = job;
+    this.title = make("h2", { tabindex: "-1" }, job.title);
+    this.words = make("p", { class: "hint" });
     this.status = make("span", { class: "state" });
     this.time = make("span", { class: "time" });
     this.bar = make("progress", { max: "1", "aria-label": "Upload", hidden: true });
     this.error = make("p", { class: "error" });
-    this.notes = make("p", { class: "hint" });
-    this.grid = make("ul", { class: "grid" });
-    const source = job.source && make("div", { class: "tile source" }, thumbnail(job.source), make("span", { class: "tag" }, "Original"));
-    const prompt = job.choices.prompt && make("p", { class: "prompt" }, job.choices.prompt);
-    const aside = make("div", { class: "aside" }, source, prompt, this.buttons);
-    const beside = make("div", { class: source ? "beside" : "beside alone" }, aside, this.grid);
     this.buttons = make("div", { class: "buttons" });
-    this.words = make("p", { class: "hint" }, summary(job.choices));
-    this.title = make("h2", { tabindex: "-1" }, job.title);
-    const head = make("header", {}, make("div", {}, this.title, this.words), make("p", { class: "now" }, this.status, this.time));
-    this.root = make("article", { class: "job", "aria-label": job.title }, head, this.bar, this.error, beside, this.notes);
+    this.grid = make("ul", { class: "grid", "aria-label": "Variations" });
+    this.notes = make("p", { class: "hint" });
+    this.root = make("article", { class: "job", "aria-label": job.title }, this.#head(), this.bar, this.error, this.#beside(), this.notes);
     this.update();
+  }
+
+  #head() {
+    const now = make("p", { class: "now" }, this.status, this.time);
+    return make("header", {}, make("div", {}, this.title, this.words), now);
+  }
+
+  /** The source with what can be done, beside the results. */
+  #beside() {
+    const { source, choices } = this.job;
+    const original = source && make("div", { class: "tile source" }, thumbnail(source), make("span", { class: "tag" }, "Original"));
+    const prompt = Boolean(choices.prompt) && make("p", { class: "prompt" }, choices.prompt);
+    const aside = make("div", { class: "aside" }, original, prompt, this.buttons);
+    return make("div", { class: source ? "beside" : "beside alone" }, aside, this.grid);
   }
 
   tick() {
@@ -133,7 +142,9 @@ class Card {
 
 function tools(result) {
   const name = `variation ${result.number}`;
+  const compare = result.job.source && button("Compare", () => openViewer(result.job, result.number - 1, actions, true), { class: "quiet compare", "aria-label": `Compare ${name} with the original` });
   return [
+    ...(compare ? [compare] : []),
     button("More like this", () => actions.moreLike(result), { "aria-label": `More like ${name}` }),
     button("Download", () => download(result), { "aria-label": `Download ${name}` }),
   ];
