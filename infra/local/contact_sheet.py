@@ -21,8 +21,9 @@ WIDTH, MARGIN, HEADER, FOOTER = 1800, 72, 168, 104
 GAP, APART = 24, 48  # between variations; between the source and the first of them
 PADDING, CAPTION, RADIUS = 14, 48, 14  # of a card
 TALLEST, WIDEST = 2 / 3, 16 / 9  # width / height of a cell; what is beyond is letterboxed
-BACKGROUND, SHADOW, TITLE, QUIET = "#f3f1ed", "#4a4335", "#1c1d21", "#6b6a66"
-SOURCE, VARIATION = ("#22242a", "#f3f1ed"), ("#ffffff", "#3b3b3f")  # a card and the ink on it
+# The Studio's colours on paper: functions/studio/foundation.css.
+BACKGROUND, SHADOW, TITLE, QUIET = "#f6f4ef", "#281e0f", "#1a1917", "#615d55"
+SOURCE, VARIATION = ("#121211", "#f2f0ea"), ("#fffefb", "#1a1917")  # a card and the ink on it
 
 
 class Box(NamedTuple):

@@ -228,3 +228,14 @@ def test_picture_outside_the_folder_is_refused(tmp_path: Path) -> None:
 def test_each_result_needs_its_picture(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="longer"):
         write(tmp_path, manifest_of(1), tmp_path / "coffee.jpg", [])
+
+
+def test_the_gallery_and_the_contact_sheet_have_the_colours_of_the_studio():
+    root = Path(__file__).resolve().parents[2]
+    foundation = (root / "functions/studio/foundation.css").read_text()
+    texts = [(root / "infra/local" / name).read_text() for name in ("gallery.html", "contact_sheet.py")]
+    used = {colour for text in texts for colour in re.findall(r"#[0-9a-f]{6}\b", text)}
+
+    shadow_of_the_sheet = {"#281e0f"}  # rgb(40 30 15), which the foundation writes with its strength
+    assert len(used) > 12
+    assert used - shadow_of_the_sheet <= set(re.findall(r"#[0-9a-f]{6}\b", foundation))
