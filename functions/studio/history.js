@@ -2,7 +2,7 @@
 
 import { listJobs } from "./api.js";
 import { $, make } from "./elements.js";
-import { STATES, explain, pictures, when } from "./words.js";
+import { STATES, pictures, when } from "./words.js";
 
 let last = null;
 let open;
@@ -31,13 +31,12 @@ export function showHistory() {
 
 function row(record) {
   const what = [record.n && pictures(record.n), record.model, record.prompt].filter(Boolean).join(" · ");
-  const state = record.error ? explain({ message: "", ...record.error }) : STATES[record.status];
   const press = make(
     "button",
     { type: "button", onclick: () => open(record) },
     make("strong", {}, record.filename || "Picture"),
     make("span", { class: "what" }, what),
-    make("span", { class: "state" }, state),
+    make("span", { class: "state" }, STATES[record.status]),
     make("time", { datetime: new Date(record.created * 1000).toISOString() }, when(record.created)),
   );
   return make("li", { "data-state": record.status }, press);

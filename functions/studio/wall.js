@@ -4,7 +4,7 @@ import { $, announce, button, copy, make, toast } from "./elements.js";
 import { save, thumbnail } from "./pictures.js";
 import { curlCall, pythonCall } from "./snippets.js";
 import { openViewer } from "./viewer.js";
-import { STATES, explain, pictures, seconds, summary } from "./words.js";
+import { STATES, explain, pictures, seconds, summary, when } from "./words.js";
 import { zip } from "./zip.js";
 
 const UNREADABLE = { code: "pictures_unreadable", message: "" };
@@ -41,6 +41,13 @@ function take(job) {
   $("empty").hidden = shown.size > 0;
 }
 
+/** Takes a job off the wall; who did that goes on with the next. */
+function putAway(job) {
+  const next = shown.get(job).root.nextElementSibling;
+  take(job);
+  (next?.querySelector("h2") ?? $("wall")).focus();
+}
+
 class Card {
   constructor(job) {
     this.job = job;
@@ -59,7 +66,9 @@ class Card {
 
   #head() {
     const now = make("p", { class: "now" }, this.status, this.time);
-    return make("header", {}, make("div", {}, this.title, this.words), now);
+    const label = `Put ${this.job.title} away`;
+    const away = button("✕", () => putAway(this.job), { class: "quiet away", title: label, "aria-label": label });
+    return make("header", {}, make("div", {}, this.title, this.words), now, away);
   }
 
   /** The source with what can be done, beside the results. */
@@ -72,7 +81,8 @@ class Card {
   }
 
   tick() {
-    this.time.textContent = seconds(this.job.seconds);
+    const { source, startedAt } = this.job;
+    this.time.textContent = source ? seconds(this.job.seconds) : when(startedAt / 1000);
   }
 
   update() {
@@ -96,7 +106,6 @@ class Card {
 
   #tell() {
     const { job } = this;
-    this.time.textContent = job.source ? seconds(job.seconds) : "";
     const made = job.results.length ? `${pictures(job.results.length)} of ${job.title} ready.` : `${job.title} did not work. ${this.error.textContent}`;
     announce(made);
   }
@@ -104,9 +113,11 @@ class Card {
   #draw() {
     const { job } = this;
     const tiles = job.isEnded ? job.results.map((result) => this.#result(result)) : this.#skeletons();
+    const isFocused = this.buttons.contains(document.activeElement);
     this.grid.dataset.count = tiles.length;
     this.grid.replaceChildren(...tiles);
     this.buttons.replaceChildren(...this.#actions());
+    if (isFocused) this.title.focus(); // as the button is gone that was pressed
   }
 
   #skeletons() {
@@ -128,15 +139,15 @@ class Card {
 
   #actions() {
     const { job } = this;
-    const remove = button(job.isEnded ? "Put away" : "Stop watching", () => take(job), { "aria-label": `${job.isEnded ? "Put away" : "Stop watching"} ${job.title}` });
-    const code = job.source && [
+    if (!job.isEnded) return [];
+    const all = job.results.length > 1 ? [button("Download all", () => downloadAll(job), { class: "secondary" })] : [];
+    if (!job.source) return all;
+    return [
+      button(job.results.length ? "More of these" : "Try again", () => actions.again(job), { class: "secondary" }),
+      ...all,
       button("Copy curl", () => copy(curlCall(job.choices, job.title), "The curl call")),
       button("Copy Python", () => copy(pythonCall(job.choices, job.title), "The Python call")),
     ];
-    if (!job.isEnded) return [remove];
-    const again = job.source && button(job.results.length ? "More of these" : "Try again", () => actions.again(job), { class: "secondary" });
-    const all = job.results.length > 1 && button("Download all", () => downloadAll(job), { class: "secondary" });
-    return [again, all, ...(code ?? []), remove].filter(Boolean);
   }
 }
 
