@@ -3,6 +3,8 @@
 const KEY = "studio-key";
 export const BASE = new URL(".", location.href); // …/v1/studio -> …/v1/
 
+export const LARGE_BYTES = 4_400_000; // more does not fit into one request: README, "Call it over HTTPS"
+
 /** What the API said no with: `code` is its own, or `offline`, or `upload_refused` of the bucket. */
 export class Refusal extends Error {
   constructor(code, message, { status = 0, retryAfter = 0 } = {}) {

@@ -1,9 +1,8 @@
 // One job: a source and a request on their way to results. It sends, watches, and tells whoever listens of each change.
 
-import { Refusal, createVariations, getJob, upload } from "./api.js";
+import { LARGE_BYTES, Refusal, createVariations, getJob, upload } from "./api.js";
 import { loadResult } from "./pictures.js";
 
-export const LARGE_BYTES = 4_400_000; // what fits into one request of the API: README, "Call it over HTTPS"
 const SLOWEST_LOOK = 10; // seconds
 const LINES = 3; // sources that are sent at the same time
 const ENDED = new Set(["succeeded", "partial", "failed"]);
@@ -58,7 +57,7 @@ export class Job extends EventTarget {
   /** A job of the list of jobs, whose source is not at hand. */
   static listed(record) {
     const job = new Job(null, { n: record.n, size: record.size, model: record.model, prompt: record.prompt });
-    return Object.assign(job, { id: record.id, state: record.status, startedAt: record.created * 1000, name: record.filename });
+    return Object.assign(job, { id: record.id, state: "fetching", startedAt: record.created * 1000, name: record.filename });
   }
 
   get isEnded() {

@@ -54,7 +54,7 @@ function openEarlier(record) {
 }
 
 function copyCall(write, what) {
-  return () => copy(write(choices(), sources[0]?.name ?? "picture.png"), what);
+  return () => copy(write(choices(), sources[0]?.file ?? { name: "picture.png", size: 0 }), what);
 }
 
 /** Shows the desk to whoever has a key that the API takes; else says what is wrong with it. */

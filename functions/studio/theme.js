@@ -11,15 +11,31 @@ function label() {
   $("theme").setAttribute("aria-pressed", String(isDark()));
 }
 
+function remembered() {
+  try {
+    return localStorage.getItem(PLACE);
+  } catch {
+    return null; // where a browser keeps nothing, the choice holds for this page
+  }
+}
+
+function remember(theme) {
+  try {
+    localStorage.setItem(PLACE, theme);
+  } catch {
+    // as above
+  }
+}
+
 export function startTheme() {
-  const chosen = localStorage.getItem(PLACE);
+  const chosen = remembered();
   if (chosen) document.documentElement.dataset.theme = chosen;
   label();
   system.addEventListener("change", label);
   $("theme").addEventListener("click", () => {
     const next = isDark() ? "light" : "dark";
     document.documentElement.dataset.theme = next;
-    localStorage.setItem(PLACE, next);
+    remember(next);
     label();
   });
 }

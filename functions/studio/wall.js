@@ -129,7 +129,7 @@ class Card {
   #result(result) {
     const { job } = this;
     const image = make("img", { alt: `Variation ${result.number} of ${job.title}`, decoding: "async" });
-    const open = make("button", { type: "button", class: "open", onclick: () => openViewer(job, result.number - 1, actions) }, image);
+    const open = make("button", { type: "button", class: "open", "aria-label": `Enlarge variation ${result.number}`, onclick: () => openViewer(job, result.number - 1, actions) }, image);
     const tile = make("li", { class: "tile skeleton" }, open, make("div", { class: "tools" }, ...tools(result)));
     image.addEventListener("load", () => tile.classList.remove("skeleton"), { once: true });
     image.addEventListener("error", () => tile.classList.replace("skeleton", "gone"), { once: true });
@@ -145,8 +145,8 @@ class Card {
     return [
       button(job.results.length ? "More of these" : "Try again", () => actions.again(job), { class: "secondary" }),
       ...all,
-      button("Copy curl", () => copy(curlCall(job.choices, job.title), "The curl call")),
-      button("Copy Python", () => copy(pythonCall(job.choices, job.title), "The Python call")),
+      button("Copy curl", () => copy(curlCall(job.choices, job.source.file), "The curl call")),
+      button("Copy Python", () => copy(pythonCall(job.choices, job.source.file), "The Python call")),
     ];
   }
 }

@@ -37,6 +37,7 @@ export function explain({ code, message, retryAfter }) {
 }
 
 export const STATES = {
+  fetching: "Fetching",
   waiting: "In line",
   sending: "Sending",
   queued: "Waiting for its turn",
