@@ -13,10 +13,13 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "functions"))
 
 from create_variations import CONTENT_TYPE  # noqa: E402
+from get_job import DEFAULT_LIMIT, LIMIT  # noqa: E402
 from variations import errors  # noqa: E402
 from variations.http_api import STATUS  # noqa: E402
+from variations.job_answers import MAX_LISTED_PROMPT  # noqa: E402
 from variations.model import MAX_N  # noqa: E402
 from variations.options import FIELDS  # noqa: E402
+from variations.orders import JOB_ID_LETTERS  # noqa: E402
 
 TARGET = ROOT / "functions" / "openapi.json"
 Schema = dict[str, Any]
@@ -46,6 +49,7 @@ def document() -> Schema:
             "/models/{model}": {"get": _retrieve_model()},
             "/images/variations": {"post": _create_variations()},
             "/uploads": {"post": _create_upload()},
+            "/jobs": {"get": _list_jobs()},
             "/jobs/{job_id}": {"get": _get_job()},
             "/openapi.json": {
                 "get": _operation("describe_api", "This document.", {"200": _json({"type": "object"})}, ())
@@ -58,6 +62,7 @@ def document() -> Schema:
                 "Model": _model(),
                 "Pictures": _pictures(),
                 "Job": _job(),
+                "ListedJob": _listed_job(),
                 "Options": {"type": "object", "properties": _options()},
             },
         },
@@ -128,6 +133,30 @@ def _create_upload() -> Schema:
     return operation | {"requestBody": {"required": True, "content": {"application/json": {"schema": body}}}}
 
 
+def _list_jobs() -> Schema:
+    listed = {
+        "type": "object",
+        "required": ["object", "data", "first_id", "last_id", "has_more"],
+        "properties": {
+            "object": {"const": "list"},
+            "data": _array(_ref("ListedJob")) | {"maxItems": LIMIT.maximum},
+            "first_id": {"type": ["string", "null"]},
+            "last_id": {"type": ["string", "null"], "description": "The next page comes after it."},
+            "has_more": {"type": "boolean"},
+        },
+    }
+    operation = _operation(
+        "list_jobs", "List your own jobs, the newest first.", {"200": _json(listed)}, (400, 500, 503)
+    )
+    limit = LIMIT.schema() | {"default": DEFAULT_LIMIT, "description": LIMIT.description}
+    after = {
+        "type": "string",
+        "pattern": f"^[0-9a-f]{{{JOB_ID_LETTERS}}}$",
+        "description": "Id of the last job of the page before, which is its `last_id`.",
+    }
+    return operation | {"parameters": [_parameter("limit", "query", limit), _parameter("after", "query", after)]}
+
+
 def _get_job() -> Schema:
     answers = {"200": _json({"oneOf": [_ref("Job"), _ref("Pictures")]})}
     operation = _operation("get_job", "See what became of a job, with fresh URLs.", answers, (400, 404, 413, 500, 503))
@@ -162,6 +191,30 @@ def _pictures() -> Schema:
     return _array(picture) | {"maxItems": MAX_N}
 
 
+STATES = {"enum": ["queued", "running", "succeeded", "partial", "failed"]}
+
+
+def _listed_job() -> Schema:
+    code = {"type": "string", "description": "Why it failed; GET /jobs/{job_id} has the message."}
+    prompt = {"type": "string", "maxLength": MAX_LISTED_PROMPT, "description": "How it begins, where you set one."}
+    return {
+        "type": "object",
+        "required": ["id", "object", "status", "created", "model", "n", "error"],
+        "properties": {
+            "id": {"type": "string"},
+            "object": {"const": "image.variations.job"},
+            "status": STATES,
+            "created": {"type": "integer", "description": "Seconds since the epoch."},
+            "model": {"type": "string"},
+            "n": {"type": "integer", "minimum": 1, "maximum": MAX_N},
+            "prompt": prompt,
+            "size": {"type": "string"},
+            "filename": {"type": "string", "description": "Of a picture that lies in S3."},
+            "error": {"type": ["object", "null"], "properties": {"code": code}},
+        },
+    }
+
+
 def _job() -> Schema:
     return {
         "type": "object",
@@ -172,7 +225,7 @@ def _job() -> Schema:
             "id": {"type": "string"},
             "job_id": {"type": "string"},
             "object": {"const": "image.variations.job"},
-            "status": {"enum": ["queued", "running", "succeeded", "partial", "failed"]},
+            "status": STATES,
             "model": {"type": ["string", "null"]},
             "usage": {"type": ["object", "null"]},
             "warnings": _array({"type": "string"}),

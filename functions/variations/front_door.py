@@ -15,7 +15,7 @@ from .claims import Claim, Claims, fingerprint
 from .errors import IdempotencyKeyReused, JobNotFound, StorageFailed
 from .jobs import Jobs
 from .model import Job, Order, SourceLocation, VariationRequest
-from .orders import is_job_id, job_prefix, upload_key
+from .orders import is_job_id, job_prefix, kept_source_key, upload_key
 from .table import without_none
 
 DELIVERY_OPTIONS = ("response_format", "simplify")  # how the answer looks, not what is made
@@ -145,7 +145,7 @@ class FrontDoor:
         self, request: VariationRequest, caller: str, location: SourceLocation | None, request_id: str | None
     ) -> Order:
         job_id = uuid.uuid4().hex  # nobody can guess it
-        source = location or SourceLocation(self.results_bucket, f"{job_prefix(job_id)}/source")
+        source = location or SourceLocation(self.results_bucket, kept_source_key(job_id))
         return self._order(job_id, source, request, caller, request_id)
 
     def _order(  # the request says all: metadata and presets of the picture have no say

@@ -8,11 +8,15 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 
 from . import wiring
 from .errors import ResponseTooLarge, error_from
+from .history import Entry
 from .http_api import error_response, json_response
 from .model import Job, VariationRequest
+from .orders import kept_source_key
+from .table import without_none
 
 # 6 MB is what Lambda may answer (Lambda quotas, read 2026-11-22); the rest is for everything but the pictures.
 MAX_BASE64_CHARACTERS = 6 * 1024**2 - 256 * 1024
+MAX_LISTED_PROMPT = 1000  # characters; a hundred whole prompts may have 13 MB
 
 
 def deliver(app: APIGatewayRestResolver, job: Job, request: VariationRequest, warnings: Sequence[str]) -> Response[str]:
@@ -52,6 +56,27 @@ def describe(job: Job, request: VariationRequest, warnings: Sequence[str] = ()) 
         described |= {name: manifest[name] for name in ("model", "usage", "adjustments", "error")}
         described["warnings"] += manifest["warnings"]
     return described
+
+
+def describe_entry(entry: Entry) -> dict[str, Any]:
+    """Write a job as the list of its caller's jobs has it: what was asked for, and how it stands."""
+    options, key = entry.order.options, entry.order.source.key
+    own_copy = key == kept_source_key(entry.order.job_id)
+    asked = {
+        "prompt": options["prompt"][:MAX_LISTED_PROMPT] if "prompt" in options else None,
+        "size": options.get("size"),
+        "filename": None if own_copy else key.rpartition("/")[2],
+    }
+    return {
+        "id": entry.order.job_id,
+        "object": "image.variations.job",
+        "status": entry.state,
+        "created": entry.created_at,
+        "model": options["model"],
+        "n": options["n"],
+        **without_none(asked),
+        "error": {"code": entry.error} if entry.error else None,
+    }
 
 
 def pictures_of(manifest: Mapping[str, Any], response_format: str) -> list[dict[str, str]]:

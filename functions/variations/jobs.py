@@ -40,7 +40,7 @@ class Jobs:
         return _job(item) if item and "job_state" in item else None
 
     def new_record(self, order: Order) -> dict[str, Any]:
-        """Return the attributes of a job that waits to be begun."""
+        """Return the attributes of a job that waits to be begun, and is on its caller's list."""
         now = int(self.clock())
         return {
             "job_state": "queued",
@@ -50,6 +50,9 @@ class Jobs:
             "created_at": now,
             "attempts": [],
             "expires_at": now + self.expiration_days * DAY_SECONDS,
+            # For history.py; `begin` writes neither, so jobs that come in by S3 or queue are on no list.
+            "listed_for": order.caller,
+            "listed_at": f"{self.clock():.3f}-{order.job_id}",  # no two jobs share it, so pages have clear edges
         }
 
     def create(self, order: Order) -> None:
@@ -196,13 +199,18 @@ class Jobs:
             raise JobRunning("Another worker took this job over.", retry_after_seconds=60) from None
 
 
-def _job(item: dict[str, Any]) -> Job:
+def order_of(item: Mapping[str, Any]) -> Order:
+    """Return the order that a record holds."""
     order = dict(item["job_order"])
     order["source"] = SourceLocation(**order["source"])
     order["redrive"] = int(order.get("redrive", 0))
     order["options"] = {name: _plain(value) for name, value in order["options"].items()}
+    return Order(**order)
+
+
+def _job(item: dict[str, Any]) -> Job:
     return Job(
-        order=Order(**order),
+        order=order_of(item),
         run=item["run"],
         state=item["job_state"],
         created_at=int(item["created_at"]),

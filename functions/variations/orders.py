@@ -42,6 +42,11 @@ def job_prefix(job_id: str) -> str:
     return f"jobs/{job_id}"
 
 
+def kept_source_key(job_id: str) -> str:
+    """Return the key of our own copy of a picture that came in over HTTP itself."""
+    return f"{job_prefix(job_id)}/source"
+
+
 def presets_key(source_key: str) -> str:
     """Return the key of the presets beside a picture, whether there are any or not."""
     return "".join(source_key.rpartition("/")[:2]) + PRESETS_NAME

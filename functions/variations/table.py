@@ -12,7 +12,7 @@ from .errors import ConfigurationError, StorageFailed
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
-    from types_boto3_dynamodb.type_defs import PutTypeDef
+    from types_boto3_dynamodb.type_defs import PutTypeDef, QueryInputTypeDef
 
 KEY = "job_id"
 
@@ -89,6 +89,41 @@ class Table:
             expires_at=expires_at,
         )
         return int(item[attribute])
+
+    def query(
+        self, index: str, condition: str, only: str, *, start: Mapping[str, Any] | None, enough: int, **values: Any
+    ) -> Iterator[dict[str, Any]]:
+        """Yield items of an index, the largest sort key first, as they were a moment ago.
+
+        Args:
+            index: its name.
+            condition: DynamoDB's KeyConditionExpression; `:name` stands for the value of that name.
+            only: DynamoDB's FilterExpression; what it leaves out was read, and is paid for, all the same.
+            start: the keys, of the table and of the index, of the item before the first; None begins with the first.
+            enough: how many will be taken, if nothing is left out; they are read at once.
+            values: for both expressions, each of them used.
+
+        Raises:
+            StorageFailed: DynamoDB failed. ConfigurationError: no such table or index, or no permission.
+        """
+        asked: QueryInputTypeDef = {
+            "TableName": self.name,
+            "IndexName": index,
+            "KeyConditionExpression": condition,
+            "FilterExpression": only,
+            "ExpressionAttributeValues": {f":{name}": value for name, value in _serialize(values).items()},
+            "ScanIndexForward": False,
+        }
+        more: QueryInputTypeDef = {**asked, "Limit": enough}
+        if start:
+            more["ExclusiveStartKey"] = _serialize(start)
+        while True:
+            with _translated():
+                found = self.client.query(**more)
+            yield from map(_deserialize, found["Items"])
+            if "LastEvaluatedKey" not in found:
+                return
+            more = {**asked, "ExclusiveStartKey": found["LastEvaluatedKey"]}
 
     def put_together(
         self, items: Mapping[str, Mapping[str, Any]], conditions: Mapping[str, str], **values: Any

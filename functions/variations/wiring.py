@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .budget import Budget, RequestRate
     from .dialects.known import KnownProvider
     from .front_door import FrontDoor
+    from .history import History
     from .jobs import Jobs
     from .model import Order
     from .provider import Provider
@@ -125,6 +126,14 @@ def front_door() -> "FrontDoor":
     return FrontDoor(jobs(), Claims(jobs().table, jobs()), settings().results_bucket, storage().store_source, send)
 
 
+@functools.cache
+def history() -> "History":
+    """Return the lists of callers' jobs."""
+    from .history import History  # noqa: PLC0415
+
+    return History(jobs().table, time.time)
+
+
 def send(order: "Order") -> None:
     """Put an order on the jobs queue.
 
@@ -167,7 +176,7 @@ def forget() -> None:
     """Drop everything that is cached, as a new container would."""
     made_once = (
         *(settings, client, client_keys, known_provider, provider),
-        *(jobs, budget, request_rate, storage, service, front_door),
+        *(jobs, budget, request_rate, storage, service, front_door, history),
     )
     for made in made_once:
         made.cache_clear()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 OPERATIONS = {  # what the functions call; test_layer.py reads it from their sources
-    "dynamodb": {"GetItem", "PutItem", "TransactWriteItems", "UpdateItem"},
+    "dynamodb": {"GetItem", "PutItem", "Query", "TransactWriteItems", "UpdateItem"},
     "events": {"PutEvents"},
     # botocore itself signs forms as CreateBucket, and asks for HeadBucket where a bucket is in another region.
     "s3": {"CreateBucket", "GetObject", "HeadBucket", "HeadObject", "ListObjectsV2", "PutObject"},

@@ -264,6 +264,13 @@ def show_a_job(traveller):
     check(answer.status_code == HTTPStatus.OK, answer.text)
 
 
+def list_jobs(traveller):
+    forms = [traveller.ask("POST", "/uploads", json=OPTIONS).json()["job_id"] for _ in range(2)]
+    answer = traveller.ask("GET", "/jobs", params={"limit": 2})
+    check(answer.status_code == HTTPStatus.OK, answer.text)
+    check([job["id"] for job in answer.json()["data"]] == forms[::-1], answer.text)
+
+
 def list_models(traveller):
     traveller.restart()
     answer = traveller.ask("GET", "/models")
@@ -302,6 +309,7 @@ JOURNEYS = {
     "answer that there is no such picture in another bucket": answer_that_there_is_none(OTHER),
     "hand out a form": hand_out_a_form,
     "show a job": show_a_job,
+    "list jobs": list_jobs,
     "list models, freshly started": list_models,
     "let a caller in, freshly started": let_in,
 }

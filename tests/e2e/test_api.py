@@ -2,6 +2,7 @@
 
 import base64
 import io
+import itertools
 import json
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 import requests
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
+from openai.pagination import SyncCursorPage
 from PIL import Image
 
 from infra.local.build import ROOT
@@ -234,6 +236,25 @@ def test_another_callers_job_is_not_found(stack, client, sdk, shop):
     assert requests.get(url, headers={"Authorization": f"Bearer {stack['api_key']}"}, timeout=30).status_code == 200
     refused = requests.get(url, headers={"Authorization": f"Bearer {shop}"}, timeout=30)
     assert (refused.status_code, refused.json()["error"]["code"]) == (404, "job_not_found")
+
+
+class ListedJob(openai.BaseModel):
+    """What the SDK's own pages need of an entry."""
+
+    id: str
+    status: str
+
+
+def test_the_openai_sdk_turns_the_pages_of_the_list_of_jobs(client):
+    asked = [vary(client, n=n, size="256x256").to_dict()["job_id"] for n in (1, 2, 3)]
+
+    pages = client.get_api_list(
+        "/jobs", page=SyncCursorPage[ListedJob], model=ListedJob, options={"params": {"limit": 2}}
+    )
+
+    newest = list(itertools.islice(pages, 3))
+    assert [job.id for job in newest] == asked[::-1]
+    assert {job.status for job in newest} == {"succeeded"}
 
 
 @pytest.mark.parametrize("megabytes", [4.2, 6, 12])

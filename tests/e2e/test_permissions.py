@@ -64,6 +64,7 @@ NEEDS = {
         ("s3:GetObject", "results/jobs/*", "show a job"),
         ("dynamodb:GetItem", "jobs table", "show a job"),
         ("dynamodb:UpdateItem", "jobs table", "show a job"),
+        ("dynamodb:Query", "jobs table/index/by-caller", "list jobs"),
     ],
     "ServeStudioFunction": [],
 }
@@ -78,7 +79,7 @@ for function, rows in NEEDS.items():
 # What is asked for beside: deeds that nobody needs ...
 NOBODYS_DEEDS = [
     *("s3:DeleteObject", "s3:DeleteObjectVersion", "s3:PutObjectAcl", "s3:PutBucketPolicy", "s3:ListAllMyBuckets"),
-    *("dynamodb:Scan", "dynamodb:Query", "dynamodb:DeleteItem", "dynamodb:DeleteTable", "sqs:PurgeQueue"),
+    *("dynamodb:Scan", "dynamodb:BatchGetItem", "dynamodb:DeleteItem", "dynamodb:DeleteTable", "sqs:PurgeQueue"),
     *("secretsmanager:PutSecretValue", "lambda:InvokeFunction", "states:StartExecution", "sns:Publish"),
     *(
         "iam:PassRole",
@@ -94,6 +95,7 @@ PLACES = [
     *("uploads", "uploads/a.png", "uploads/uploads/api/1/a.png", "watched", "watched/a.png", "other", "other/a.png"),
     *("results", "results/a.png/1/variation-01.png", "results/jobs/1/variation-01.png", "results/jobs/1/source"),
     *("elsewhere", "elsewhere/a.png", "jobs table", "jobs queue", "dead-letter queue", "undelivered events"),
+    "jobs table/index/by-caller",
     *("provider's key", "client keys", "event bus", "another bus", "a function", "backfill", "a role"),
     *(f"{function.removesuffix('Function')}LogGroup" for function in NEEDS),
 ]
@@ -122,6 +124,7 @@ def arns(wide_stack):
     queue = f"arn:aws:sqs:{mine}:"
     named = {
         "jobs table": f"arn:aws:dynamodb:{mine}:table/{stack['jobs_table']}",
+        "jobs table/index/by-caller": f"arn:aws:dynamodb:{mine}:table/{stack['jobs_table']}/index/by-caller",
         "jobs queue": queue + stack["jobs_queue_url"].rpartition("/")[2],
         "dead-letter queue": queue + stack["dead_letter_queue_url"].rpartition("/")[2],
         "undelivered events": queue + stack.physical("UndeliveredEventsQueue").rpartition("/")[2],

@@ -19,7 +19,8 @@ from PIL import Image
 from variations import aws_clients, telemetry, wiring
 
 from infra.local.image_server import create_app, create_server
-from tests.conftest import event
+from infra.local.template import read_template
+from tests.conftest import ROOT, event
 from tests.fakes import Clock
 
 KEY = "sk-local"
@@ -64,6 +65,14 @@ def image_server(running_image_server, environment):
     return running_image_server
 
 
+@functools.cache
+def described_table():
+    """The keys and indexes of the jobs table, as the template has them."""
+    properties = read_template(ROOT / "template.yaml")["Resources"]["JobsTable"]["Properties"]
+    names = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+    return {name: properties[name] for name in names}
+
+
 class Aws:
     """The stack's resources on moto."""
 
@@ -86,12 +95,7 @@ class Aws:
         events.put_targets(Rule="all", EventBusName="events-bus", Targets=[target])
         self.secrets.create_secret(Name="provider-secret", SecretString=json.dumps({"apiKey": KEY}))
         self.secrets.create_secret(Name="client-keys", SecretString=json.dumps({"default": KEY, "shop": "sk-shop"}))
-        self.dynamodb.create_table(
-            TableName="jobs-table",
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": "job_id", "AttributeType": "S"}],
-            KeySchema=[{"AttributeName": "job_id", "KeyType": "HASH"}],
-        )
+        self.dynamodb.create_table(TableName="jobs-table", **described_table())
 
     def upload(self, key, content, **metadata):
         return self.s3.put_object(Bucket="uploads-bucket", Key=key, Body=content, Metadata=metadata)
@@ -230,7 +234,7 @@ class Api:
         query = sent["queryStringParameters"]
         sent["multiValueQueryStringParameters"] = {key: [value] for key, value in query.items()} if query else None
         sent["requestContext"] = {**sent["requestContext"], "authorizer": {"caller": caller, "principalId": caller}}
-        handler = get_job.handler if name == "get_job" else create_variations.handler
+        handler = get_job.handler if name.startswith("get_job") else create_variations.handler
         answered = handler(sent, self.context)
         assert answered["isBase64Encoded"] is False
         sent_back = {header.lower(): value for header, (value,) in answered["multiValueHeaders"].items()}
@@ -260,6 +264,10 @@ class Api:
         """Read a job."""
         where = {"path": f"/jobs/{job_id}", "pathParameters": {"job_id": job_id}}
         return self.send("get_job", caller=caller, queryStringParameters=query or None, **where)
+
+    def jobs(self, *, caller="default", **query):
+        """List jobs."""
+        return self.send("get_job_list", caller=caller, queryStringParameters=query or None)
 
     def queued(self):
         """How many messages wait on the jobs queue."""

@@ -156,6 +156,7 @@ def answers_of_every_kind(api, models):
     yield api.create(n=0)
     yield api.upload_form()
     yield api.job("0" * 32)
+    yield api.jobs()
     yield api.send("create_variations", path="/nowhere")
     yield api.send("create_variations", httpMethod="DELETE")
 
@@ -255,6 +256,7 @@ ROUTES = [
     Route("create_from_s3", "HeadObject"),
     Route("upload_form", "UpdateItem"),
     *(Route("job", operation) for operation in ("GetItem", "GetObject", "UpdateItem")),
+    *(Route("jobs", operation) for operation in ("GetItem", "Query")),
 ]
 
 
@@ -269,6 +271,7 @@ def test_no_error_tells_of_the_inside_whatever_fails_at_aws(api, models, monkeyp
         "create_from_s3": lambda: api.create("s3://uploads-bucket/cup.jpg", headers=LATER),
         "upload_form": api.upload_form,
         "job": lambda: api.job(job_id),
+        "jobs": lambda: api.jobs(after=job_id),
     }[route.name]
     left = fail_at(monkeypatch, route.operation, FAILURES)
     inside = INSIDE
@@ -378,7 +381,7 @@ NO_JOB_IDS = [
 ]
 
 
-def test_a_job_id_that_is_none_is_404_and_never_looked_up(api, monkeypatch):
+def test_a_job_id_that_is_none_is_refused_and_never_looked_up(api, monkeypatch):
     fail_at(monkeypatch, "GetItem", [AssertionError("it was looked up")])
 
     for job_id in NO_JOB_IDS:
@@ -386,6 +389,17 @@ def test_a_job_id_that_is_none_is_404_and_never_looked_up(api, monkeypatch):
 
         assert (refused.status, refused.error["type"]) == (404, "invalid_request_error"), job_id
         assert len(refused.text) < 500
+        refused = api.jobs(after=job_id)
+        assert (refused.status, refused.error["param"]) == (400, "after"), job_id
+        assert len(refused.text) < 500
+
+
+def test_a_list_has_no_more_jobs_than_its_limit_allows_and_no_whole_prompts(api):
+    for _ in range(3):
+        api.upload_form(prompt="x" * 32_000)
+
+    assert len(api.jobs(limit="100").text) < 5000
+    assert api.jobs(limit="101").error["param"] == "limit"
 
 
 @pytest.mark.parametrize("prefix", ["rate#29921760#default", "budget#2026-11-22#default"])

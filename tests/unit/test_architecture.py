@@ -18,6 +18,7 @@ LAYERS = [
         "budget",
         "breaker",
         "front_door",
+        "history",
         "claims",
         "provider",
         "exchange",

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from variations import http_api
+from variations import history, http_api
 from variations.settings import Settings
 
 from infra.local.template import NOT_EMULATED, packaged, read_template, resolved
@@ -248,6 +248,29 @@ def test_results_and_records_expire_together():
     expected = {"Ref": "ResultExpirationDays"}
     assert rules["results"]["ExpirationInDays"] == environment["RESULT_EXPIRATION_DAYS"] == expected
     assert RESOURCES["JobsTable"]["Properties"]["TimeToLiveSpecification"]["AttributeName"] == "expires_at"
+
+
+def test_the_list_of_jobs_is_read_by_the_index_of_the_table_and_by_nothing_else():
+    (index,) = RESOURCES["JobsTable"]["Properties"]["GlobalSecondaryIndexes"]
+    queries = [
+        (name, statement["Resource"])
+        for name in HOLDERS
+        for statement in statements_of(RESOURCES[name])
+        if "dynamodb:Query" in texts(statement["Action"])
+    ]
+
+    assert index["IndexName"] == history.INDEX
+    assert tuple(key["AttributeName"] for key in index["KeySchema"]) == history.INDEX_KEYS
+    assert queries == [("GetJobRole", {"Fn::Sub": f"${{JobsTable.Arn}}/index/{history.INDEX}"})]
+
+
+def test_what_a_paid_call_writes_is_not_on_the_index_so_that_it_costs_nothing_there():
+    (index,) = RESOURCES["JobsTable"]["Properties"]["GlobalSecondaryIndexes"]
+
+    assert index["Projection"]["ProjectionType"] == "INCLUDE"
+    assert not {"attempts", "run", "running_until", "dispatched", "announced", "delivered_at", "finished_at"} & set(
+        index["Projection"]["NonKeyAttributes"]
+    )
 
 
 def test_the_environment_has_all_settings_and_nothing_else():
