@@ -1,4 +1,4 @@
-"""What users do to deploy: sam build, then sam deploy, here to the emulator."""
+"""What users do to deploy, and to remove it: sam build, sam deploy, sam delete, here with the emulator."""
 
 import json
 import os
@@ -85,3 +85,16 @@ def test_what_sam_deploys_answers_its_api(sam, build, running_stack):
     assert answer.status_code == 200, answer.text
     assert [model["id"] for model in answer.json()["data"]] == ["local-style-transfer", "local-text-only"]
     assert requests.get(url, timeout=60).status_code == 401
+
+
+def test_sam_deletes_everything_but_the_buckets_with_pictures(sam, running_stack):
+    cloudformation, s3 = running_stack.client("cloudformation"), running_stack.s3
+    resources = cloudformation.describe_stack_resources(StackName=STACK_NAME)["StackResources"]
+    names = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
+    s3.put_object(Bucket=names["UploadsBucket"], Key="cat.jpg", Body=b"")
+
+    sam("delete", "--stack-name", STACK_NAME, "--no-prompts", "--region", running_stack["region"])
+
+    assert STACK_NAME not in {stack["StackName"] for stack in cloudformation.describe_stacks()["Stacks"]}
+    assert [entry["Key"] for entry in s3.list_objects_v2(Bucket=names["UploadsBucket"])["Contents"]] == ["cat.jpg"]
+    assert s3.list_objects_v2(Bucket=names["ResultsBucket"])["KeyCount"] == 0
