@@ -1,11 +1,16 @@
-"""Tables in docs/ that tests write: a table that shows anything but what was seen fails the test that saw it."""
+"""What tests have to do with docs/: tables that they write, and commands that they read.
+
+A table that shows anything but what was seen fails the test that saw it.
+"""
 
 import re
 from pathlib import Path
 
 import pytest
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
 
 
 def show(document, section, heads, rows):
@@ -27,3 +32,16 @@ def show(document, section, heads, rows):
     if shown != written:
         path.write_text(shown, encoding="utf-8")
         pytest.fail(f"{path} did not show what was seen, so it was written anew: look at it and commit it.")
+
+
+def shell(path):
+    """Yield (heading, text) of each block for the shell in a document, and of each whole `aws` command in its prose."""
+    heading = ""
+    for found in re.finditer(
+        r"^#+ (?P<heading>[^\n]+)$|^```(?P<kind>\w*)\n(?P<block>.*?)^```$|`(?P<prose>aws [a-z0-9]+ [a-z-]+ --[^`]+)`",
+        path.read_text(encoding="utf-8"),
+        re.MULTILINE | re.DOTALL,
+    ):
+        heading = found["heading"] or heading
+        if found["kind"] == "sh" or found["prose"]:
+            yield heading, found["block"] or f"{found['prose']}\n"
