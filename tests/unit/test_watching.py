@@ -4,8 +4,6 @@ import json
 import re
 
 import pytest
-from botocore import xform_name
-from botocore.session import Session
 from variations.telemetry import FAILURES, NAMESPACE, TOKENS, UNITS
 
 from tests.unit.test_template import RESOURCES, ROOT, TEMPLATE, texts
@@ -217,40 +215,3 @@ def test_the_api_writes_access_logs_only_if_it_is_asked_to_and_no_keys_into_them
     group = RESOURCES[setting["DestinationArn"]["Fn::GetAtt"][0]]
     assert group["Condition"] == "Logged"
     assert group["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
-
-
-# The commands of the runbook
-
-OF_ANY_COMMAND = {"query", "output"}
-SERVICES = {"s3api": "s3"}  # as the CLI and as botocore call them
-OF_THE_CLI_ITSELF = {
-    "rm": {"recursive"},
-    "rb": {"force"},
-    "cp": {"recursive", "metadata"},
-    "ls": {"recursive"},
-}  # aws s3
-
-
-def commands():
-    """Yield each `aws` command of docs/operations.md: service, operation, options."""
-    for command in re.split(r"\baws (?=[a-z0-9]+ [a-z-]+)", OPERATIONS.replace("\\\n", " "))[1:]:
-        service, operation, options = re.match(r"([a-z0-9]+) ([a-z-]+)([^\n`]*)", command).groups()
-        yield pytest.param(service, operation, re.findall(r" --([a-z-]+)", options), id=f"{service} {operation}")
-
-
-@pytest.fixture(scope="module")
-def botocore_session():
-    return Session()
-
-
-@pytest.mark.parametrize(("service", "operation", "options"), list(commands()))
-def test_a_command_of_the_runbook_is_one_that_the_aws_cli_knows(botocore_session, service, operation, options):
-    if service == "s3":
-        assert set(options) <= OF_THE_CLI_ITSELF[operation]
-        return
-    model = botocore_session.get_service_model(SERVICES.get(service, service))
-    known = {xform_name(name, "-"): name for name in model.operation_names}
-
-    assert operation in known
-    shape = model.operation_model(known[operation]).input_shape
-    assert set(options) <= {xform_name(member, "-") for member in shape.members} | OF_ANY_COMMAND
