@@ -26,6 +26,14 @@ export function replaceSources(source) {
   showSources();
 }
 
+/** Leaves nothing of who was here to whoever comes next. */
+export function clearDesk() {
+  $("desk").reset();
+  sources.splice(0);
+  showSources();
+  showModels([]);
+}
+
 function remove(source) {
   const place = sources.indexOf(source);
   sources.splice(place, 1);

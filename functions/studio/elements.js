@@ -18,18 +18,28 @@ export const button = (text, onclick, properties = {}) =>
   make("button", { type: "button", class: "quiet", onclick, ...properties }, text);
 
 let hiding;
-/** Tells something in passing, to eyes and screen readers. */
+/** Tells something in passing, to eyes and screen readers; over an open dialog, beside which nothing is heard. */
 export function toast(text) {
   const place = $("toast");
   clearTimeout(hiding);
+  (document.querySelector("dialog[open]") ?? document.body).append(place);
   place.textContent = text;
   place.hidden = false;
   hiding = setTimeout(() => (place.hidden = true), 5000);
 }
 
-/** Tells screen readers what eyes see by themselves. */
+let forgetting;
+/** Tells screen readers what eyes see by themselves, once. */
 export function announce(text) {
+  clearTimeout(forgetting);
   $("news").textContent = text;
+  forgetting = setTimeout(() => ($("news").textContent = ""), 10_000);
+}
+
+/** Takes back whatever was told. */
+export function hush() {
+  $("news").textContent = $("toast").textContent = "";
+  $("toast").hidden = true;
 }
 
 /** Puts a text on the clipboard; where that is not allowed, says so. */

@@ -25,8 +25,13 @@ async function read(after) {
 }
 
 export function showHistory() {
-  $("history-list").replaceChildren();
+  clearHistory();
   return read(null);
+}
+
+export function clearHistory() {
+  $("history-list").replaceChildren();
+  $("history").hidden = true;
 }
 
 function row(record) {

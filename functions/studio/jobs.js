@@ -5,6 +5,8 @@ import { loadResult } from "./pictures.js";
 
 const SLOWEST_LOOK = 10; // seconds
 const LINES = 3; // sources that are sent at the same time
+const MOST_TRIES = 4;
+const PASSING = new Set([502, 503, 504]); // of the gateway, as nothing else is waited for here
 const ENDED = new Set(["succeeded", "partial", "failed"]);
 
 let sending = 0;
@@ -13,15 +15,16 @@ const line = [];
 /** Tells whether leaving the page now would lose something. */
 export const isSending = () => sending > 0;
 
-/** Runs `work` when one of LINES is free. */
+/** Runs `work` when one of LINES is free; who is done hands the place to the next. */
 async function inLine(work) {
-  if (sending >= LINES) await new Promise((resolve) => line.push(resolve));
-  sending += 1;
+  if (sending < LINES) sending += 1;
+  else await new Promise((resolve) => line.push(resolve));
   try {
     return await work();
   } finally {
-    sending -= 1;
-    line.shift()?.();
+    const next = line.shift();
+    if (next) next();
+    else sending -= 1;
   }
 }
 
@@ -110,7 +113,7 @@ export class Job extends EventTarget {
         const told = await this.#submit(signal);
         return this.#change({ id: told.job_id, state: "queued", progress: null });
       } catch (error) {
-        if (error.code !== "rate_limited" || tries === 4) throw error;
+        if (tries === MOST_TRIES || !(error.code === "rate_limited" || PASSING.has(error.status))) throw error;
         this.#change({ state: "waiting" });
         await pause(error.retryAfter || 2 * tries); // the same key, so nothing is made twice
       }

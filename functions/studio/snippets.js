@@ -15,7 +15,7 @@ export function curlCall(choices, file) {
     ...caution(file),
     `curl ${quoted(`${base()}/images/variations`)} \\`,
     `  -H "Authorization: Bearer $STUDIO_KEY" \\`,
-    [`  -F ${quoted(`image=@"${file.name}"`)}`, ...fields].join(" \\\n"),
+    [`  -F ${quoted(`image=@"${file.name.replace(/[\\"]/g, "\\$&")}"`)}`, ...fields].join(" \\\n"),
   ].join("\n");
 }
 

@@ -1,9 +1,9 @@
 // Puts the page together: who is in, what happens on which press.
 
 import { key, listModels } from "./api.js";
-import { choices, count, replaceSources, showModels, sources, startDesk } from "./desk.js";
-import { $, announce, copy, toast } from "./elements.js";
-import { showHistory, startHistory } from "./history.js";
+import { choices, clearDesk, count, replaceSources, showModels, sources, startDesk } from "./desk.js";
+import { $, announce, copy, hush, toast } from "./elements.js";
+import { clearHistory, showHistory, startHistory } from "./history.js";
 import { Job, isSending } from "./jobs.js";
 import { curlCall, pythonCall } from "./snippets.js";
 import { startTheme } from "./theme.js";
@@ -63,20 +63,26 @@ async function comeIn() {
     showModels(await listModels());
   } catch (error) {
     if (NO_KEY.has(error.status)) return goOut(explain(error));
-    if (error.code === "offline") return showDoor(explain(error));
-    showModels([]); // the key is good; the provider is not well, and may be when a picture is sent
-    toast(explain(error));
+    if (error.code === "offline" && $("work").hidden) return showDoor(explain(error));
+    toast(explain(error)); // the key is good; the provider is not well, and may be when a picture is sent
   }
+  showDesk();
+  return showHistory();
+}
+
+function showDesk() {
   $("sign-in").hidden = true;
   $("work").hidden = $("sign-out").hidden = $("skip").hidden = false;
   $("key").value = "";
-  showHistory();
-  return undefined;
 }
 
 function goOut(message = "") {
   key.forget();
   clearWall();
+  clearDesk();
+  clearHistory();
+  $("viewer").close();
+  hush();
   showDoor(message);
 }
 
@@ -96,8 +102,10 @@ async function signIn(event) {
   key.keep(typed);
   const press = event.submitter ?? $("key-form").querySelector("[type=submit]");
   press.disabled = true;
+  press.textContent = "One moment …"; // it takes as long as the provider needs to say what models it has
   await comeIn();
   press.disabled = false;
+  press.textContent = "Come in";
   if (!$("work").hidden) $("work").focus();
 }
 
@@ -129,5 +137,5 @@ $("copy-curl").addEventListener("click", copyCall(curlCall, "The curl call"));
 $("copy-python").addEventListener("click", copyCall(pythonCall, "The Python call"));
 addEventListener("studio:unauthorized", () => !$("work").hidden && goOut("Your key does not work any more. Come in again."));
 addEventListener("beforeunload", (event) => isSending() && event.preventDefault());
-if (key.get()) comeIn();
+if (key.get()) showDesk(), comeIn();
 else showDoor();

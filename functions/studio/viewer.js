@@ -77,6 +77,11 @@ function dragEdge() {
   frame.addEventListener("pointermove", (event) => frame.hasPointerCapture(event.pointerId) && follow(event));
 }
 
+function forget() {
+  for (const image of [$("viewer-result"), $("viewer-source")]) image.removeAttribute("src");
+  $("viewer-title").textContent = $("viewer-result").alt = "";
+}
+
 export function startViewer() {
   const viewer = $("viewer");
   dragEdge();
@@ -91,7 +96,7 @@ export function startViewer() {
     actions.moreLike(job.results[place]);
   });
   viewer.addEventListener("click", (event) => event.target === viewer && viewer.close()); // beside the picture
-  viewer.addEventListener("close", () => ($("viewer-result").removeAttribute("src"), $("viewer-source").removeAttribute("src")));
+  viewer.addEventListener("close", forget);
   viewer.addEventListener("keydown", (event) => {
     if (event.target === $("viewer-at")) return; // there the arrows move the edge
     if (event.key === "ArrowLeft") turn(-1);

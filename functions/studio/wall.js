@@ -156,7 +156,7 @@ function tools(result) {
   const compare = result.job.source && button("Compare", () => openViewer(result.job, result.number - 1, actions, true), { class: "quiet compare", "aria-label": `Compare ${name} with the original` });
   return [
     ...(compare ? [compare] : []),
-    button("More like this", () => actions.moreLike(result), { "aria-label": `More like ${name}` }),
+    button("More like this", () => actions.moreLike(result), { "aria-label": `More like this: ${name}` }),
     button("Download", () => download(result), { "aria-label": `Download ${name}` }),
   ];
 }

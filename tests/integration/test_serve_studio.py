@@ -168,6 +168,12 @@ def test_whatever_the_page_refers_to_is_a_file_of_its_own():
     assert set(re.findall(r'from "\./([^"]+)"', scripts)) <= set(FILES)
 
 
+def test_scripts_are_asked_for_at_once_and_not_one_after_the_other():
+    named = set(re.findall(r'(?:modulepreload" href|module" src)="studio/([^"]+)"', HTML))
+
+    assert named == {name for name in FILES if name.endswith(".js")}
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_no_file_names_another_host(name):
     urls = re.findall(r"(?:https?:)?//[\w-]+\.[\w.-]+", (FOLDER / name).read_text())
