@@ -11,6 +11,7 @@ import sys
 from typing import Any
 
 import boto3
+from botocore.exceptions import BotoCoreError, ClientError
 
 ALARMS = ("FunctionErrorsAlarm",)  # not those that may be on for other reasons: what is on already undoes a repair too
 MINUTES = 10
@@ -57,9 +58,11 @@ def main(arguments: list[str]) -> None:
             minutes = int(text)
         case _:
             sys.exit(str(__doc__))
-    cloudformation = boto3.client("cloudformation")
-    update = update_of(cloudformation, stack, minutes)
-    cloudformation.update_stack(**update)
+    try:
+        cloudformation = boto3.client("cloudformation")
+        cloudformation.update_stack(**update_of(cloudformation, stack, minutes))
+    except (BotoCoreError, ClientError) as error:
+        sys.exit(f"Nothing was changed. {error}")
     watched = "nothing is watched" if minutes is None else f"{minutes} minutes of {', '.join(ALARMS)}"
     print(f"{stack}: {watched} from this update on.")
 

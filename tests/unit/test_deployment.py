@@ -89,6 +89,7 @@ MADE_BY = {
     "AWS::ApiGateway::RestApi": "apigateway:POST",
     "AWS::ApiGateway::Stage": "apigateway:POST",
     "AWS::CloudWatch::Alarm": "cloudwatch:PutMetricAlarm",
+    "AWS::CloudWatch::Dashboard": "cloudwatch:PutDashboard",
     "AWS::DynamoDB::Table": "dynamodb:CreateTable",
     "AWS::Events::EventBus": "events:CreateEventBus",
     "AWS::Events::Rule": "events:PutRule",
@@ -107,6 +108,7 @@ MADE_BY = {
     "AWS::SecretsManager::ResourcePolicy": "secretsmanager:PutResourcePolicy",
     "AWS::SecretsManager::Secret": "secretsmanager:CreateSecret",
     "AWS::StepFunctions::StateMachine": "states:CreateStateMachine",
+    "AWS::WAFv2::WebACLAssociation": "wafv2:AssociateWebACL",
 }
 TYPES = sorted({kind for each in RESOURCES.values() for kind in GENERATED.get(each["Type"], [each["Type"]])})
 
