@@ -467,7 +467,7 @@ def test_a_provider_where_nothing_listens_is_unreachable():
     failure = fail(connect(f"http://127.0.0.1:{port}/v1"))
 
     assert (type(failure), failure.retryable) == (ProviderUnreachable, True)
-    assert "127.0.0.1" in failure.message
+    assert "127.0.0.1" in failure.detail
     assert "ProviderBaseUrl" in failure.message
 
 
@@ -475,7 +475,7 @@ def test_a_provider_whose_name_nobody_knows_is_unreachable():
     failure = fail(connect("http://provider.invalid/v1"))
 
     assert (type(failure), failure.retryable) == (ProviderUnreachable, True)
-    assert "provider.invalid" in failure.message
+    assert "provider.invalid" in failure.detail
 
 
 def test_a_provider_that_does_not_pick_up_is_unreachable(monkeypatch):
