@@ -8,7 +8,7 @@ SAM := $(ENVS)/sam/bin/sam
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo studio up down backfill invoke redrive test bench storm check format openapi lock sbom build deploy guard clean python
+.PHONY: help demo studio up down backfill invoke redrive test chromium bench storm check format openapi lock sbom build deploy guard clean python
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -35,9 +35,12 @@ invoke: up  ## send an event to the local stack: EVENT=events/generate_variation
 redrive: up  ## put failed jobs of the local stack back on the queue
 	@$(RUN) -m infra.local.redrive
 
-test: check  ## check, then run every test: unit, contract, integration, end to end
+test: check chromium  ## check, then run every test: unit, contract, integration, end to end, in a browser
 	$(RUN) -m pytest --numprocesses 2 --dist loadfile tests/unit tests/contract tests/integration
 	$(RUN) -m pytest --numprocesses 2 --dist loadfile tests/e2e
+
+chromium: $(ENVS)/project/.uv  ## look for the browser that tests drive, and install it where root has apt-get
+	@$(RUN) -m infra.browser
 
 TEMPLATES := template.yaml infra/deploy/role.yaml
 check: $(ENVS)/project/.dev $(ENVS)/emulator/.installed $(ENVS)/sam/.installed $(ENVS)/checkov/.installed  ## lint, types, template
