@@ -8,7 +8,7 @@ SAM := $(ENVS)/sam/bin/sam
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo studio up down backfill invoke redrive test chromium bench storm check format openapi lock sbom build deploy guard clean python
+.PHONY: help demo studio up down backfill invoke redrive test chromium screenshots bench storm check format openapi lock sbom build deploy guard clean python
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -41,6 +41,9 @@ test: check chromium  ## check, then run every test: unit, contract, integration
 
 chromium: $(ENVS)/project/.uv  ## look for the browser that tests drive, and install it where root has apt-get
 	@$(RUN) -m infra.browser
+
+screenshots: up chromium $(ENVS)/project/.dev  ## take the pictures of the Studio that docs/ shows, of the local stack
+	@$(RUN) -m tests.e2e.screenshots
 
 TEMPLATES := template.yaml infra/deploy/role.yaml
 check: $(ENVS)/project/.dev $(ENVS)/emulator/.installed $(ENVS)/sam/.installed $(ENVS)/checkov/.installed  ## lint, types, template
