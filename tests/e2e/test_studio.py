@@ -119,7 +119,7 @@ def noise(megabytes):
 
 def test_a_picture_that_is_dropped_becomes_variations_that_can_be_downloaded(stack, inside):
     states = inside.states()
-    inside.transfer("drop", COFFEE)
+    inside.drop(COFFEE)
     inside.page.get_by_label("What to change").fill(PROMPT)
     inside.make(n=2)
     job = inside.ended("coffee.jpg")
@@ -173,7 +173,7 @@ def test_a_large_picture_goes_up_by_a_form_while_its_progress_is_shown(inside, t
 
 def test_the_states_of_a_job_are_shown_as_they_come(stack, inside, held):
     states = inside.states()
-    inside.transfer("drop", COFFEE)
+    inside.drop(COFFEE)
     inside.make()
     expect(inside.job("coffee.jpg").get_by_text("Waiting for its turn")).to_be_visible()
     stack.fault(latency_seconds=1.5)
@@ -186,7 +186,7 @@ def test_the_states_of_a_job_are_shown_as_they_come(stack, inside, held):
 
 def test_the_original_and_a_variation_are_compared_by_mouse_and_by_keys(inside):
     page = inside.page
-    inside.transfer("drop", COFFEE)
+    inside.drop(COFFEE)
     inside.make(n=2)
     job = inside.ended("coffee.jpg")
     job.get_by_role("button", name="Enlarge variation 1").click()
@@ -216,7 +216,7 @@ def test_the_original_and_a_variation_are_compared_by_mouse_and_by_keys(inside):
 
 
 def test_a_variation_becomes_the_picture_that_more_is_made_of(stack, inside):
-    inside.transfer("drop", COFFEE)
+    inside.drop(COFFEE)
     inside.make()
     job = inside.ended("coffee.jpg")
     made = inside.saved(job.get_by_role("button", name="Download variation 1").click)
@@ -232,7 +232,7 @@ def test_a_variation_becomes_the_picture_that_more_is_made_of(stack, inside):
 
 def test_the_curl_call_that_is_copied_does_the_same_when_it_is_run(stack, inside):
     page = inside.page
-    inside.transfer("drop", COFFEE)
+    inside.drop(COFFEE)
     page.get_by_label("What to change").fill(f'it\'s "quoted", $HOME and `id`; {PROMPT}')
     inside.make(n=2)
     inside.ended("coffee.jpg").get_by_role("button", name="Copy curl").click()
@@ -255,7 +255,7 @@ def test_earlier_jobs_are_listed_page_by_page_and_can_be_opened(stack, inside):
     for name in names:  # forms that nobody sends: jobs without work
         form = {"filename": name, "content_type": "image/png"}
         requests.post(f"{stack['api_url']}/uploads", json=form, headers=key, timeout=30).raise_for_status()
-    inside.transfer("drop", COFFEE)
+    inside.drop(COFFEE)
     page.get_by_label("What to change").fill(PROMPT)
     inside.make()
     inside.ended("coffee.jpg")
@@ -277,7 +277,7 @@ def test_earlier_jobs_are_listed_page_by_page_and_can_be_opened(stack, inside):
 
 def test_signing_out_forgets_the_key_and_what_was_made_with_it(stack, inside):
     page = inside.page
-    inside.transfer("drop", COFFEE)
+    inside.drop(COFFEE)
     page.get_by_label("What to change").fill(PROMPT)
     inside.make()
     inside.ended("coffee.jpg")
@@ -303,6 +303,7 @@ def test_a_reload_keeps_the_key_and_a_new_tab_does_not(inside):
     other.goto(inside.stack["studio_url"])
 
     expect(other.get_by_label("Your access key")).to_be_visible()
+    other.close()
 
 
 def test_a_wrong_key_does_not_come_in_and_is_not_kept(visit):
@@ -320,7 +321,7 @@ def test_a_wrong_key_does_not_come_in_and_is_not_kept(visit):
 def test_a_key_that_is_withdrawn_leads_back_to_the_door(stack, inside):
     inside.tolerate("status of 401")
     inside.page.evaluate("sessionStorage.setItem('studio-key', 'sk-outdated')")
-    inside.transfer("drop", COFFEE)
+    inside.drop(COFFEE)
 
     inside.make()
 
@@ -342,7 +343,7 @@ def test_a_key_that_is_withdrawn_leads_back_to_the_door(stack, inside):
 )
 def test_what_the_provider_does_wrong_is_told_and_can_be_tried_again(stack, inside, faults, words):
     stack.fault(**faults)
-    inside.transfer("drop", COFFEE)
+    inside.drop(COFFEE)
     inside.make()
     job = inside.ended("coffee.jpg", "Did not work")
     expect(job).to_contain_text(words)
@@ -351,15 +352,16 @@ def test_what_the_provider_does_wrong_is_told_and_can_be_tried_again(stack, insi
     job.get_by_role("button", name="Try again").click()
 
     inside.ended("coffee.jpg")
+    expect(job).not_to_contain_text(words)
 
 
 def test_what_is_no_picture_is_told_before_or_after_it_is_sent(inside):
-    inside.transfer("drop", ("notes.txt", "text/plain", b"These are words."))
+    inside.drop(("notes.txt", "text/plain", b"These are words."))
     expect(inside.page.get_by_role("status").filter(has_text="notes.txt: not a picture")).to_be_visible()
     expect(inside.page.get_by_label("Your pictures").get_by_role("listitem")).to_have_count(0)
 
     inside.tolerate("status of 415")
-    inside.transfer("drop", ("words.png", "image/png", b"These are words too."))
+    inside.drop(("words.png", "image/png", b"These are words too."))
     inside.make()
 
     expect(inside.ended("words.png", "Did not work")).to_contain_text("cannot be read as a picture")
@@ -367,17 +369,17 @@ def test_what_is_no_picture_is_told_before_or_after_it_is_sent(inside):
 
 def test_a_picture_that_is_too_large_is_told(inside, setting):
     setting("ProcessJobsFunction", MAX_SOURCE_BYTES="50000")
-    inside.transfer("drop", COFFEE)
+    inside.drop(COFFEE)
     inside.make()
 
     expect(inside.ended("coffee.jpg", "Did not work")).to_contain_text("This picture is too large")
 
 
 def test_whoever_is_too_quick_waits_and_is_served(inside, setting):
-    inside.tolerate("status of 429")
+    inside.tolerate("status of 429", "status of 502")  # the emulator restarts a function under what it answers
     inside.page.clock.install()
     setting("CreateVariationsFunction", REQUESTS_PER_MINUTE="1")
-    inside.transfer("drop", *((name, *COFFEE[1:]) for name in THREE))  # two of which fall into one minute
+    inside.drop(*((name, *COFFEE[1:]) for name in THREE))  # two of which fall into one minute
     inside.make()
     expect(inside.page.get_by_text("In line").first).to_be_visible()
     expect(inside.page.get_by_text("Done").first).to_be_visible()
@@ -392,14 +394,14 @@ def test_whoever_is_too_quick_waits_and_is_served(inside, setting):
 def test_who_goes_offline_is_told_and_goes_on_afterwards(stack, inside):
     inside.tolerate("net::ERR_INTERNET_DISCONNECTED")
     stack.fault(latency_seconds=1)
-    inside.transfer("drop", COFFEE)
+    inside.drop(COFFEE)
     inside.make()
     expect(inside.job("coffee.jpg").get_by_text("Making variations")).to_be_visible()
 
     inside.context.set_offline(True)
     told = inside.page.get_by_role("status").filter(has_text="Offline. The Studio goes on")
     expect(told).to_be_visible()
-    inside.transfer("drop", ("later.jpg", "image/jpeg", COFFEE[2]))
+    inside.drop(("later.jpg", "image/jpeg", COFFEE[2]))
     inside.page.get_by_role("button", name="Remove coffee.jpg").click()
     inside.make()
     later = inside.ended("later.jpg", "Did not work")
@@ -419,7 +421,7 @@ def test_everything_can_be_done_with_the_keyboard_alone(visit):
     expect(page.get_by_label("Your access key")).to_be_focused()
     page.keyboard.type(visit.stack["api_key"])
     press("Enter")
-    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+    expect(page.get_by_role("main")).to_be_focused()
 
     visit.tab_to(page.locator("input[type=file]"))
     with page.expect_file_chooser() as asked:
@@ -484,7 +486,7 @@ def test_every_state_of_the_page_can_be_read_by_everybody(stack, visit, axe_sour
     check("the door")
     visit.come_in()
     check("an empty desk")
-    visit.transfer("drop", COFFEE)
+    visit.drop(COFFEE)
     visit.make(n=2)
     check("work")
     held()
