@@ -145,7 +145,7 @@ def test_a_provider_that_limits_our_rate_is_the_sdks_rate_limit_error(fresh, cli
 @pytest.fixture
 def signed_only(stack):
     """A stack whose API takes signed requests instead of keys."""
-    stack.reload(ApiAuth="iam")
+    stack.reload(ApiAuth="iam", Studio="no")
     yield stack
     stack.reload()
 

@@ -23,6 +23,7 @@ NOT_RUN = {  # how a command begins -> why it is not run
     "git pull": "it would change this checkout",
     "git checkout": "as above",
     "make demo": "it installs, and a test starts the same stack",
+    "make studio": "it opens a browser; test_studio.py uses the page it opens",
     "make test": "this is it",
     "make deploy": "sam build and sam deploy, see above",
     "make guard": "the emulator has nothing to update then; test_deployment.py makes its answers up",
