@@ -58,7 +58,7 @@ function copyCall(write, what) {
 }
 
 /** Shows the desk to whoever has a key that the API takes; else says what is wrong with it. */
-async function comeIn() {
+async function comeIn(atDesk = () => {}) {
   try {
     showModels(await listModels());
   } catch (error) {
@@ -67,6 +67,7 @@ async function comeIn() {
     toast(explain(error)); // the key is good; the provider is not well, and may be when a picture is sent
   }
   showDesk();
+  atDesk(); // before the list of jobs is here, or the focus would be taken from wherever it has gone by then
   return showHistory();
 }
 
@@ -103,10 +104,9 @@ async function signIn(event) {
   const press = event.submitter ?? $("key-form").querySelector("[type=submit]");
   press.disabled = true;
   press.textContent = "One moment …"; // it takes as long as the provider needs to say what models it has
-  await comeIn();
+  await comeIn(() => $("work").focus());
   press.disabled = false;
-  press.textContent = "Come in";
-  if (!$("work").hidden) $("work").focus();
+  press.textContent = "Sign in";
 }
 
 function showKey() {
@@ -135,7 +135,7 @@ $("desk").addEventListener("submit", makeVariations);
 $("sign-out").addEventListener("click", () => goOut());
 $("copy-curl").addEventListener("click", copyCall(curlCall, "The curl call"));
 $("copy-python").addEventListener("click", copyCall(pythonCall, "The Python call"));
-addEventListener("studio:unauthorized", () => !$("work").hidden && goOut("Your key does not work any more. Come in again."));
+addEventListener("studio:unauthorized", () => !$("work").hidden && goOut("Your key does not work any more. Sign in again."));
 addEventListener("beforeunload", (event) => isSending() && event.preventDefault());
 if (key.get()) showDesk(), comeIn();
 else showDoor();

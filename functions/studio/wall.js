@@ -143,7 +143,7 @@ class Card {
     const all = job.results.length > 1 ? [button("Download all", () => downloadAll(job), { class: "secondary" })] : [];
     if (!job.source) return all;
     return [
-      button(job.results.length ? "More of these" : "Try again", () => actions.again(job), { class: "secondary" }),
+      button(job.results.length ? "Once more" : "Try again", () => actions.again(job), { class: "secondary" }),
       ...all,
       button("Copy curl", () => copy(curlCall(job.choices, job.source.file), "The curl call")),
       button("Copy Python", () => copy(pythonCall(job.choices, job.source.file), "The Python call")),

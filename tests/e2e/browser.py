@@ -147,7 +147,7 @@ class Visit:
     def show(self, key):
         """Try a key at the door."""
         self.page.get_by_label("Your access key").fill(key)
-        self.page.get_by_role("button", name="Come in").click()
+        self.page.get_by_role("button", name="Sign in").click()
 
     def drop(self, *pictures):
         """Drop pictures on the desk, each (name, type, content)."""
