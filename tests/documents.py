@@ -34,6 +34,13 @@ def show(document, section, heads, rows):
         pytest.fail(f"{path} did not show what was seen, so it was written anew: look at it and commit it.")
 
 
+def show_seen(document, section, heads, seen, wanted):
+    """Do so with the rows that were seen, in the order of those that are wanted; skip where some were not tried."""
+    if missing := [what for what in wanted if what not in seen]:
+        pytest.skip(f"{len(missing)} rows of {section} were not tried, or their cases failed")
+    show(document, section, heads, [seen[what] for what in wanted])
+
+
 def shell(path):
     """Yield (heading, text) of each block for the shell in a document, and of each whole `aws` command in its prose."""
     heading = ""

@@ -5,7 +5,6 @@ The last test writes what was seen into docs/reliability.md.
 
 import functools
 import json
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,16 +25,15 @@ from variations import aws_clients, wiring
 from variations.messages import parse_message
 from variations.provider import Provider
 
-from tests.conftest import ROOT, LambdaContext, event
+from tests.conftest import LambdaContext, event
 from tests.contract.scripted import PNG, Scripted, in_base64, reply
+from tests.documents import show_seen
 from tests.integration.conftest import Aws, picture
 
 KEY = "uploads/cat.jpg"
 PICTURE = picture()
 MOST_DELIVERIES = 12  # of a message that comes again and again; then its job is said to wait
 QUEUE_SECONDS = 3600  # for which the queue hides a message that nobody hides otherwise
-DOCUMENT = ROOT / "docs" / "reliability.md"
-BEGIN, END = "<!-- faults -->\n", "<!-- /faults -->"
 ONE, FOUR = (json.dumps(in_base64(*[PNG.content] * count)).encode() for count in (1, 4))
 NO_LIST = reply(404)  # of models, for which every container asks first
 PUT_BACK = "; can be put back"
@@ -1036,14 +1034,5 @@ def test_a_job_comes_to_its_end_whatever_befalls_it(stage, case):
 
 
 def test_the_document_shows_what_was_seen():
-    if missing := [case.name for case in CASES if case.name not in SEEN]:
-        pytest.skip(f"{len(missing)} faults were not played, or their cases failed")
     heads = ["what goes wrong", "what becomes of the job", "paid calls", "pictures", "deliveries", "what the user sees"]
-    rows = [heads, ["---"] * len(heads), *(SEEN[case.name] for case in CASES)]
-    table = "".join(f"| {' | '.join(text.replace('|', chr(92) + '|') for text in row)} |\n" for row in rows)
-    written = DOCUMENT.read_text(encoding="utf-8")
-    document = re.sub(f"{BEGIN}.*{END}", lambda _: BEGIN + table + END, written, flags=re.DOTALL)
-    assert table in document, "docs/reliability.md has lost its marker lines"
-    if document != written:
-        DOCUMENT.write_text(document, encoding="utf-8")
-        pytest.fail("docs/reliability.md did not show what was seen, so it was written anew: look at it and commit it.")
+    show_seen("reliability.md", "faults", heads, SEEN, [case.name for case in CASES])

@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 from variations import images
 
+from tests.documents import show_seen
 from tests.integration.made_pictures import (
     GIF_JS,
     GIGABYTE,
@@ -50,7 +51,6 @@ from tests.integration.made_pictures import (
     webp,
     with_boxes_broken,
 )
-from tests.integration.test_hostile_urls import show_in_document
 
 FUNCTIONS = Path(images.__file__).parents[1]
 BOMB = "UnsupportedImage: a bomb"
@@ -425,4 +425,4 @@ def test_a_hostile_picture_is_taken_or_refused_in_little_time_and_memory(tried, 
 
 def test_the_document_shows_what_became_of_the_pictures():
     heads = ["the file", "what it is", "as most providers get it", "as a square", "memory, at most"]
-    show_in_document("pictures", heads, SEEN, ROWS_BY_NAME)
+    show_seen("security.md", "pictures", heads, SEEN, ROWS_BY_NAME)

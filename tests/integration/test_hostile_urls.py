@@ -19,11 +19,10 @@ from variations.errors import ProviderFailed, VariationError
 from variations.exchange import trusted
 from variations.remote_pictures import fetch
 
-from tests.conftest import ROOT
 from tests.contract.scripted import KEY, LONG, PNG, SHORT, Scripted, connect, reply, send
 from tests.contract.test_remote_pictures_contract import make_certificate, trust
+from tests.documents import show_seen
 
-DOCUMENT = ROOT / "docs" / "security.md"
 HOST, ADDRESS, MAX_BYTES = "images.example.com", "8.8.8.8", 100_000
 METADATA = "http://169.254.169.254/latest/meta-data/"
 GOOD = reply(200, PNG.content, "image/png")
@@ -416,21 +415,6 @@ def test_a_server_that_drips_is_hung_up_on_when_its_time_is_over(world, step):
     assert world.server.dripped < DRIPS
 
 
-def show_in_document(section, heads, seen, wanted):
-    """Bring a table of docs/security.md up to date, and fail where it was not."""
-    if missing := [what for what in wanted if what not in seen]:
-        pytest.skip(f"{len(missing)} rows of the {section} were not tried, or their cases failed")
-    begin, end = f"<!-- {section}:begin -->\n", f"<!-- {section}:end -->"
-    rows = [heads, ["---"] * len(heads), *(seen[what] for what in wanted)]
-    table = "".join(f"| {' | '.join(text.replace('|', chr(92) + '|') for text in row)} |\n" for row in rows)
-    written = DOCUMENT.read_text(encoding="utf-8")
-    document = re.sub(f"{begin}.*{end}", lambda _: begin + table + end, written, flags=re.DOTALL)
-    assert table in document, f"{DOCUMENT} has lost its marker lines"
-    if document != written:
-        DOCUMENT.write_text(document, encoding="utf-8")
-        pytest.fail(f"{DOCUMENT} did not show what was seen, so it was written anew: look at it and commit it.")
-
-
 def test_the_document_shows_what_became_of_the_urls():
     heads = ["what is wrong", "URLs", "as a source", "as a provider's picture", "connected to"]
-    show_in_document("urls", heads, SEEN, ROWS_BY_NAME)
+    show_seen("security.md", "urls", heads, SEEN, ROWS_BY_NAME)

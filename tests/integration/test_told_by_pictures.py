@@ -5,9 +5,9 @@ import io
 import pytest
 from PIL import Image
 
+from tests.documents import show_seen
 from tests.fakes import Sent
 from tests.integration.made_pictures import encode
-from tests.integration.test_hostile_urls import show_in_document
 from tests.unit.test_metadata import DRAWN, EXIF, PLAIN, SECRET, TOLD, pixels
 from tests.unit.test_service import World
 
@@ -68,4 +68,4 @@ def test_metadata_leave_and_are_stored_as_the_stack_says(what):
 
 def test_the_document_shows_what_became_of_the_metadata():
     heads = ["what a file tells", "sent (`strip`)", "sent (`keep`)", "stored (`keep`)", "stored (`strip`)"]
-    show_in_document("metadata", heads, SEEN, ROWS)
+    show_seen("security.md", "metadata", heads, SEEN, ROWS)
